@@ -1,0 +1,46 @@
+# make demo   train on the embedded scenes, evaluate, write outputs/demo/report.html
+# make test   the test suite
+# make check  lint, format, types
+# Each makes its own virtual environment first.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
+DEMO ?= outputs/demo
+LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+
+.PHONY: demo train test check format clean
+
+demo: $(VENV)/.demo
+	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
+	$(BIN)/python training/evaluate.py --run $(DEMO)
+
+# any settings: make train ARGS="--data path/to/folder --output_dir outputs/mine"
+train: $(VENV)/.demo
+	$(LAUNCH) training/train.py $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf outputs build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[demo]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[dev,demo]"
+	touch $@ $(VENV)/.demo

@@ -1,0 +1,31 @@
+"""Images with boxes: readers of annotations, hierarchies, decoded images and crops."""
+
+from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
+from hf_hyperbolic.data.images import (
+    BrokenImageError,
+    ImageReader,
+    crop,
+    decode,
+    drop_broken,
+    drop_images,
+    find_broken,
+    probe,
+)
+
+__all__ = [
+    "BoxTable",
+    "BrokenImageError",
+    "Hierarchy",
+    "ImageReader",
+    "Problem",
+    "build_hierarchy",
+    "crop",
+    "decode",
+    "drop_broken",
+    "drop_images",
+    "find_broken",
+    "probe",
+    "read_coco",
+]

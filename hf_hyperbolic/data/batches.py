@@ -1,0 +1,157 @@
+"""Training batches: a few images, some boxes of each, and boxes of the same categories from other images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.images import BrokenImageError, ImageReader, crop
+from hf_hyperbolic.data.relations import CrossImageSampler
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a batch is made of.
+
+    Attributes:
+        scenes: images whose full scene is in the batch.
+        boxes_per_scene: at most this many boxes of each of them, drawn without replacement.
+        mated_boxes_per_scene: of these, how many get mates: boxes of the same category from other images.
+        mates_per_box: K of the paper's cross-image pairs, for each mated box.
+    """
+
+    scenes: int = 16
+    boxes_per_scene: int = 12
+    mated_boxes_per_scene: int = 0
+    mates_per_box: int = 1
+
+    def __post_init__(self) -> None:
+        if self.scenes < 2 or self.boxes_per_scene < 1:
+            raise ValueError("a batch needs at least 2 scenes (for negatives) and 1 box of each (for positives)")
+        if self.mated_boxes_per_scene < 0 or self.mates_per_box < 0:
+            raise ValueError("mated_boxes_per_scene and mates_per_box cannot be negative")
+
+
+class BatchSampler:
+    """Chooses the nodes of each batch as a function of (seed, step) alone.
+
+    No state is kept between steps, so any step can be made again: by another worker, another process, or after a
+    crash. Every epoch shows each image that has a box once, in an order of its own.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, plan: BatchPlan, seed: int = 0) -> None:
+        self.hierarchy, self.plan, self.seed = hierarchy, plan, seed
+        self._mates = CrossImageSampler(hierarchy)
+        boxes = np.nonzero(hierarchy.active() & (hierarchy.node_label >= 0))[0]
+        images, start = np.unique(hierarchy.node_image[boxes], return_index=True)
+        self._images = images
+        self._boxes = dict(zip(images.tolist(), np.split(boxes, start[1:]), strict=True))
+        if len(images) < plan.scenes:
+            raise ValueError(
+                f"a batch takes {plan.scenes} scenes but only {len(images)} images have a box below their scene; "
+                "lower the number of scenes per batch or add images"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self._images) // self.plan.scenes
+
+    def nodes(self, step: int) -> np.ndarray:
+        """(n,) distinct node numbers of batch `step`: the nodes of an image together, its scene first."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(self._images)
+        rng = np.random.default_rng([self.seed, 1, step])
+        chosen: list[np.ndarray] = []
+        mates: list[np.ndarray] = []
+        for image in order[place * self.plan.scenes : (place + 1) * self.plan.scenes]:
+            boxes = self._boxes[int(image)]
+            drawn = rng.choice(boxes, size=min(self.plan.boxes_per_scene, len(boxes)), replace=False)
+            chosen.append(np.concatenate([[image], np.sort(drawn)]))
+            mated = drawn[: self.plan.mated_boxes_per_scene]
+            mates.append(self._mates.sample(mated, self.plan.mates_per_box, rng).ravel())
+        nodes = np.concatenate(chosen)
+        extra = np.unique(np.concatenate(mates))
+        return np.concatenate([nodes, np.setdiff1d(extra[extra >= 0], nodes)])
+
+
+class CropBatches(Dataset[dict[str, Any]]):
+    """Batch `step` as pixels: every image of it decoded once, however many of its boxes are used.
+
+    Item `step` is a dict with `pixel_values` (n, 3, size, size) uint8, `nodes` (n,) int64 and `broken`, the messages
+    of images that could not be read; their nodes are left out.
+
+    Args:
+        reader: decodes image n of the table.
+        hierarchy: nodes, their images and boxes.
+        sampler: which nodes a step takes.
+        size: side of a crop in pixels.
+        context: share of a box's side shown beyond it on each side.
+        mode: `"resize"` squashes a crop to a square, `"pad"` keeps its proportions.
+        flip: mirror an image, with all its crops, every second time.
+        shard: (rank, count): give only this contiguous part of each batch, one of `count`.
+    """
+
+    def __init__(
+        self,
+        reader: ImageReader,
+        hierarchy: Hierarchy,
+        sampler: BatchSampler,
+        size: int,
+        context: float = 0.0,
+        mode: str = "resize",
+        flip: bool = True,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.reader, self.hierarchy, self.sampler, self.shard = reader, hierarchy, sampler, shard
+        self.size, self.context, self.mode, self.flip = size, context, mode, flip
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        everyone = self.sampler.nodes(step)
+        rank, count = self.shard
+        part = np.array_split(np.arange(len(everyone)), count)[rank]
+        nodes = everyone[part]
+        crops, broken, kept = node_crops(self.reader, self.hierarchy, nodes, self.size, self.context, self.mode)
+        if self.flip:
+            images, which = np.unique(self.hierarchy.node_image[everyone], return_inverse=True)
+            mirrored = np.random.default_rng([self.sampler.seed, 2, step]).random(len(images)) < 0.5
+            mask = mirrored[which[part]][kept]
+            crops[mask] = crops[mask, :, ::-1]
+        pixel_values = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+        return {"pixel_values": pixel_values, "nodes": nodes[kept], "broken": broken}
+
+
+def node_crops(
+    reader: ImageReader,
+    hierarchy: Hierarchy,
+    nodes: np.ndarray,
+    size: int,
+    context: float = 0.0,
+    mode: str = "resize",
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Crops of `nodes`, in order, each image read once.
+
+    Returns:
+        (m, size, size, 3) uint8 crops, the messages of images that could not be read, and the (m,) places in
+        `nodes` that were kept.
+    """
+    images = hierarchy.node_image[nodes]
+    crops = np.empty((len(nodes), size, size, 3), dtype=np.uint8)
+    kept = np.ones(len(nodes), dtype=bool)
+    broken: list[str] = []
+    order = np.argsort(images, kind="stable")
+    for places in np.split(order, np.nonzero(np.diff(images[order]))[0] + 1) if len(nodes) else []:
+        try:
+            image = reader[int(images[places[0]])]
+        except BrokenImageError as error:
+            broken.append(str(error))
+            kept[places] = False
+            continue
+        for place in places:
+            node = nodes[place]
+            # a scene has nothing around it to show
+            around = context if hierarchy.node_label[node] >= 0 else 0.0
+            crops[place] = crop(image, hierarchy.node_box[node], size, context=around, mode=mode)
+    return crops[kept], broken, np.nonzero(kept)[0]

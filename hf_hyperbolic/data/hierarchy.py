@@ -1,0 +1,213 @@
+"""Boxes of an image -> its hierarchy: which box is a part of which, directly and at any distance.
+
+Box B is a child of box A when A holds at least 80 % of B's area and is larger (arXiv 2411.17490, section 3.1, applied
+recursively). The paper leaves near-duplicates and whole-image boxes open; what is done with them here is stated in
+`build_hierarchy`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_hyperbolic.data.boxes import BoxTable
+
+# cells of the padded (images, n, n) arrays worked on at once: about 32 MB for each float64 temporary
+_CHUNK_CELLS = 1 << 22
+# images whose box counts lie within this ratio share a bucket; padding then wastes at most its square
+_BUCKET_RATIO = 1.2
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """The scene -> object -> part hierarchies of a set of images, as one numbered set of nodes.
+
+    Node n < num_images is the full scene of image n; node num_images + b is box b of the table. Pair arrays are sorted
+    by their first column, then by their second.
+
+    Attributes:
+        num_images: I, number of images and so of scenes.
+        num_classes: C, number of classes.
+        class_names: (C,) names.
+        node_image: (N,) int32, image a node belongs to.
+        node_label: (N,) int32, class, -1 for a scene.
+        node_box: (N, 4) float32, x0 y0 x1 y1 in pixels; a scene has 0, 0, width, height.
+        level: (N,) int32, length of the longest direct path from the scene: 0 for a scene, at least 1 for a box
+            (0 for a scene duplicate, which is the scene).
+        direct: (E, 2) int64, parent and child: the transitive reduction.
+        ancestry: (P, 2) int64, ancestor and descendant at any distance; a scene is an ancestor of every active box of
+            its image.
+        node_is_scene_duplicate: (N,) bool, boxes that are the whole image. They keep their number but take no part:
+            they stand in no pair and belong in no gallery and no set of queries.
+        duplicate_iou: boxes of an image whose IoU is above this show the same thing and are no pair.
+    """
+
+    num_images: int
+    num_classes: int
+    class_names: tuple[str, ...]
+    node_image: np.ndarray
+    node_label: np.ndarray
+    node_box: np.ndarray
+    level: np.ndarray
+    direct: np.ndarray
+    ancestry: np.ndarray
+    node_is_scene_duplicate: np.ndarray
+    duplicate_iou: float = 0.9
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.node_image)
+
+    def active(self) -> np.ndarray:
+        """(N,) bool: nodes that take part, that is all but the boxes that are the whole image."""
+        return ~self.node_is_scene_duplicate
+
+    def scene_labels(self) -> np.ndarray:
+        """(I, C) bool: classes that occur in the tree of an image."""
+        boxes = np.flatnonzero(self.active() & (self.node_label >= 0))
+        labels = np.zeros((self.num_images, self.num_classes), dtype=bool)
+        labels[self.node_image[boxes], self.node_label[boxes]] = True
+        return labels
+
+    def subtree_labels(self) -> np.ndarray:
+        """(N, C) bool: classes among the strict descendants of a node (one byte a cell: N x C bytes)."""
+        labels = np.zeros((self.num_nodes, self.num_classes), dtype=bool)
+        labels[self.ancestry[:, 0], self.node_label[self.ancestry[:, 1]]] = True
+        return labels
+
+
+def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: float = 0.9) -> Hierarchy:
+    """Finds every ancestor-descendant pair of every image, and the direct ones.
+
+    - B is contained in A when `area(A and B) >= threshold * area(B)` and A is strictly larger.
+    - Near-duplicates (IoU > `duplicate_iou`) never form a pair, not even by way of a third box.
+    - A box whose IoU with the image frame exceeds `duplicate_iou` is the scene: it is marked and takes no part.
+    - `ancestry` is the transitive closure of containment less the near-duplicates; `direct` is the transitive
+      reduction of that closure, so each direct pair is itself a containment. With `threshold < 1` containment is not
+      transitive, so a descendant reached through several boxes may lie partly or wholly outside its ancestor.
+
+    Args:
+        table: the boxes.
+        threshold: share of the child's area inside the parent, in (0, 1].
+        duplicate_iou: intersection over union above which two boxes count as one, in (0, 1].
+
+    Raises:
+        ValueError: a threshold lies outside (0, 1].
+    """
+    for name, value in (("threshold", threshold), ("duplicate_iou", duplicate_iou)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must lie in (0, 1], got {value}")
+    images = table.num_images
+    sizes = table.image_sizes.astype(np.float32)
+    scene_box = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+    is_scene = _iou(table.boxes.astype(np.float64), scene_box[table.box_image].astype(np.float64)) > duplicate_iou
+
+    ancestry, direct = [np.empty((0, 2), np.int64)], [np.empty((0, 2), np.int64)]
+    for index, present in _buckets(table.box_image[~is_scene], np.flatnonzero(~is_scene), images):
+        contains, duplicate = _containment(table.boxes[index].astype(np.float64), present, threshold, duplicate_iou)
+        closure, reduction = _close_and_reduce(contains)
+        ancestry.append(_pairs(closure & ~duplicate, index))
+        direct.append(_pairs(reduction, index))
+    box_ancestry, box_direct = np.concatenate(ancestry), np.concatenate(direct)
+
+    active = np.flatnonzero(~is_scene)
+    below_scene = np.stack([table.box_image[active].astype(np.int64), active + images], axis=1)
+    has_parent = np.zeros(table.num_boxes, dtype=bool)
+    has_parent[box_direct[:, 1]] = True
+    direct_pairs = _sorted(np.concatenate([below_scene[~has_parent[active]], box_direct + images]))
+    nodes = images + table.num_boxes
+    return Hierarchy(
+        num_images=images,
+        num_classes=len(table.class_names),
+        class_names=tuple(table.class_names),
+        node_image=np.concatenate([np.arange(images, dtype=np.int32), table.box_image.astype(np.int32)]),
+        node_label=np.concatenate([np.full(images, -1, np.int32), table.labels.astype(np.int32)]),
+        node_box=np.concatenate([scene_box, table.boxes.astype(np.float32)]),
+        level=_levels(direct_pairs, nodes),
+        direct=direct_pairs,
+        ancestry=_sorted(np.concatenate([below_scene, box_ancestry + images])),
+        node_is_scene_duplicate=np.concatenate([np.zeros(images, dtype=bool), is_scene]),
+        duplicate_iou=duplicate_iou,
+    )
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    return np.maximum(width, 0) * np.maximum(height, 0)
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    shared = _intersection(a, b)
+    return shared / (_area(a) + _area(b) - shared)
+
+
+def _buckets(box_image: np.ndarray, box: np.ndarray, images: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (G, n) rows of `box` and (G, n) presence for groups of images of about n boxes, in bounded memory."""
+    counts = np.bincount(box_image, minlength=images)
+    starts = np.cumsum(counts) - counts
+    # an image of one box has no pair of boxes
+    many = np.flatnonzero(counts >= 2)
+    step = np.ceil(np.log(np.maximum(counts[many], 1)) / np.log(_BUCKET_RATIO)).astype(np.int64)
+    order = np.argsort(step, kind="stable")
+    for members in np.split(many[order], np.flatnonzero(np.diff(step[order])) + 1):
+        if not len(members):
+            continue
+        n = int(counts[members].max())
+        size = max(1, _CHUNK_CELLS // (n * n))
+        for first in range(0, len(members), size):
+            chunk = members[first : first + size]
+            present = np.arange(n) < counts[chunk][:, None]
+            rows = np.where(present, starts[chunk][:, None] + np.arange(n), starts[chunk][:, None])
+            yield box[rows], present
+
+
+def _containment(
+    boxes: np.ndarray, present: np.ndarray, threshold: float, duplicate_iou: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(G, n, 4) boxes -> (G, n, n) bool: row contains column; row and column are near-duplicates."""
+    row, column = boxes[:, :, None], boxes[:, None]
+    area = _area(boxes)
+    row_area, column_area = area[:, :, None], area[:, None]
+    shared = _intersection(row, column)
+    duplicate = shared / (row_area + column_area - shared) > duplicate_iou
+    contains = (shared >= threshold * column_area) & (row_area > column_area) & ~duplicate
+    contains &= present[:, :, None] & present[:, None]
+    return contains, duplicate
+
+
+def _close_and_reduce(contains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Transitive closure and transitive reduction of acyclic relations, (G, n, n) bool each."""
+    closure = contains
+    while True:
+        # float32 counts paths exactly up to 2**24, and goes through BLAS where a boolean product would not
+        step = closure.astype(np.float32)
+        through_another = (step @ step) > 0
+        if not (through_another & ~closure).any():
+            return closure, closure & ~through_another
+        closure = closure | through_another
+
+
+def _pairs(relation: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """(G, n, n) bool relation between rows of (G, n) box numbers -> (P, 2) box numbers."""
+    group, parent, child = np.nonzero(relation)
+    return np.stack([index[group, parent], index[group, child]], axis=1).astype(np.int64)
+
+
+def _sorted(pairs: np.ndarray) -> np.ndarray:
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _levels(direct: np.ndarray, nodes: int) -> np.ndarray:
+    """Longest path from a root, for each node of an acyclic graph; as many rounds as the graph is deep."""
+    level = np.zeros(nodes, dtype=np.int32)
+    while True:
+        deeper = np.zeros(nodes, dtype=np.int32)
+        np.maximum.at(deeper, direct[:, 1], level[direct[:, 0]] + 1)
+        if (deeper == level).all():
+            return level
+        level = deeper

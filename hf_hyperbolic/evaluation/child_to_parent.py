@@ -1,0 +1,129 @@
+"""Child -> parent, same category, Top-k (arXiv 2411.17490, section 4): what is this a part of?
+
+Queries are all boxes; the gallery is the full scenes, or every node that has a descendant. A retrieved parent counts
+when its tree holds the query's category, whether or not it is the query's own; a box does not hold its own category
+unless a descendant has it. The figure is the share of the top k that counts, with the query's own image in the gallery
+and without it. A node is never retrieved for itself.
+
+Chance (the share of the gallery that counts) and ceiling (everything that counts first) are exact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..data.hierarchy import Hierarchy
+from .nodes import NodeScorer, active_boxes, parents, scenes, tiles
+from .ranking import precision_at, rank_leaving_out
+
+KS: tuple[int, ...] = (5, 10, 50, 100)
+OTHER_IMAGES = "_other_images"
+Gallery = Literal["scenes", "parents"]
+
+
+@dataclass(frozen=True)
+class ChildToParent:
+    """The protocol on one hierarchy.
+
+    Attributes:
+        queries: (Q,) int64, boxes.
+        gallery: (G,) int64, scenes, or nodes with a descendant.
+        query_labels: (Q,) int64, class of each query.
+        gallery_labels: (G, C) bool, classes among a gallery node's descendants.
+        query_images: (Q,) image of each query.
+        gallery_images: (G,) image of each gallery node.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+    query_labels: np.ndarray
+    gallery_labels: np.ndarray
+    query_images: np.ndarray
+    gallery_images: np.ndarray
+
+    def relevance(self, rows: slice) -> np.ndarray:
+        """(q, G) bool: which gallery nodes count for a slice of the queries; a query never counts for itself."""
+        return self.gallery_labels.T[self.query_labels[rows]] & ~self.itself(rows)
+
+    def itself(self, rows: slice) -> np.ndarray:
+        """(q, G) bool: gallery nodes that are the query."""
+        return self.queries[rows][:, None] == self.gallery
+
+    def own_image(self, rows: slice) -> np.ndarray:
+        """(q, G) bool: gallery nodes of the query's own image."""
+        return self.query_images[rows][:, None] == self.gallery_images
+
+
+def prepare(hierarchy: Hierarchy, gallery: Gallery = "scenes") -> ChildToParent:
+    """Queries, gallery and relevance of the protocol.
+
+    Args:
+        hierarchy: the split.
+        gallery: `"scenes"`, or `"parents"` for every node that has a descendant.
+
+    Raises:
+        ValueError: there is no box, or `gallery` is neither.
+    """
+    if gallery not in ("scenes", "parents"):
+        raise ValueError(f"gallery must be 'scenes' or 'parents', got {gallery!r}")
+    queries = active_boxes(hierarchy)
+    if not len(queries):
+        raise ValueError(
+            f"child -> parent has no query: none of {hierarchy.num_images} scenes has a box that is not the whole image"
+        )
+    nodes = scenes(hierarchy) if gallery == "scenes" else parents(hierarchy)
+    return ChildToParent(
+        queries=queries,
+        gallery=nodes,
+        query_labels=hierarchy.node_label[queries].astype(np.int64),
+        gallery_labels=hierarchy.subtree_labels()[nodes],
+        query_images=hierarchy.node_image[queries],
+        gallery_images=hierarchy.node_image[nodes],
+    )
+
+
+def per_query(task: ChildToParent, scorer: NodeScorer, ks: Sequence[int] = KS) -> dict[str, np.ndarray]:
+    """Share of the top k that counts, for every query.
+
+    Args:
+        task: the protocol.
+        scorer: scores nodes for boxes, direction `"parents"`.
+        ks: cut-offs; a gallery smaller than k is judged whole.
+
+    Returns:
+        `top_k` and `top_k_other_images` (own image left out) for each k: (Q,) float64, NaN where the gallery is empty.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for rows in tiles(len(task.queries), len(task.gallery)):
+        scores = scorer(task.queries[rows], task.gallery, "parents")
+        relevance = torch.from_numpy(task.relevance(rows)).to(scores.device)
+        masks = [torch.from_numpy(mask).to(scores.device) for mask in (task.itself(rows), task.own_image(rows))]
+        rankings = rank_leaving_out(scores, relevance, masks, depth=max(ks))
+        for suffix, ranking in zip(("", OTHER_IMAGES), rankings, strict=True):
+            for k in ks:
+                parts.setdefault(f"top_{k}{suffix}", []).append(precision_at(ranking, k).cpu().numpy())
+    return {name: np.concatenate(chunks) for name, chunks in parts.items()}
+
+
+def chance_and_ceiling(task: ChildToParent, ks: Sequence[int] = KS) -> tuple[dict[str, float], dict[str, float]]:
+    """Means over queries of what a random ranking is expected to reach, and of what the best possible reaches."""
+    random: dict[str, float] = {}
+    best: dict[str, float] = {}
+    counts: dict[str, list[np.ndarray]] = {}
+    for rows in tiles(len(task.queries), len(task.gallery)):
+        relevance = task.relevance(rows)
+        for suffix, left_out in (("", task.itself(rows)), (OTHER_IMAGES, task.own_image(rows))):
+            found = np.stack([(relevance & ~left_out).sum(1), (~left_out).sum(1)])
+            counts.setdefault(suffix, []).append(found)
+    for suffix, chunks in counts.items():
+        relevant, size = np.concatenate(chunks, axis=1)
+        some = size > 0
+        relevant, size = relevant[some], size[some]
+        for k in ks:
+            used = np.minimum(k, size)
+            random[f"top_{k}{suffix}"] = float((relevant / size).mean()) if len(size) else np.nan
+            best[f"top_{k}{suffix}"] = float((np.minimum(used, relevant) / used).mean()) if len(size) else np.nan
+    return random, best

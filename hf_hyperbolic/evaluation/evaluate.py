@@ -1,0 +1,156 @@
+"""Every protocol, under every measure, with chance and ceiling beside every figure: one call, one JSON-ready dict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.hierarchy import Hierarchy
+from .nodes import Direction, active_boxes
+from .scorer import EmbeddingScorer, applicable_measures
+from .sections import (
+    Evaluation,
+    EvaluationSettings,
+    PerUnit,
+    add_child_to_parent,
+    add_counts,
+    add_entailment,
+    add_geometry,
+    add_hubness,
+    add_own_scene,
+    add_parent_to_child,
+)
+
+Vectors = torch.Tensor | np.ndarray
+
+
+def evaluate_embeddings(
+    embeds: Vectors,
+    hierarchy: Hierarchy,
+    curvature: float | None,
+    measures: Sequence[str] | None = None,
+    train_hierarchy: Hierarchy | None = None,
+    seed: int = 0,
+    train_embeds: Vectors | None = None,
+    settings: EvaluationSettings | None = None,
+) -> dict[str, Any]:
+    """Evaluates the embeddings of a split: the first half of what `evaluate_per_query` returns, documented there."""
+    return evaluate_per_query(embeds, hierarchy, curvature, measures, train_hierarchy, seed, train_embeds, settings)[0]
+
+
+def evaluate_per_query(
+    embeds: Vectors,
+    hierarchy: Hierarchy,
+    curvature: float | None,
+    measures: Sequence[str] | None = None,
+    train_hierarchy: Hierarchy | None = None,
+    seed: int = 0,
+    train_embeds: Vectors | None = None,
+    settings: EvaluationSettings | None = None,
+) -> tuple[dict[str, Any], PerUnit]:
+    """Evaluates the embeddings of a split, and keeps the values behind the figures.
+
+    A *figure* is `{"value", "low", "high", "chance", "ceiling"}`: shares in [0, 1] except OT (in units of the ground)
+    and ranks; `low` and `high` are a 95 % interval; `chance` is a random ranking's level, `ceiling` the best possible.
+    What is undefined is None. Lower is better for `ot@...`, `median_rank` and hubness. The result holds
+
+    - `counts`: `images`, `boxes` (taking part), `boxes_that_are_the_scene`, `scenes_without_boxes`, `classes`,
+      `parents` (nodes with a descendant), `ancestry_pairs`, `box_ancestry_pairs`;
+    - `settings`: what the figures depend on; `notes`: list of sentences on clamped cut-offs and gaps;
+    - `parent_to_child`: measure -> `recall@k`, `ot@k`, `precision@k` (absolute k), `average_precision` -> figure;
+    - `precision_recall`: `recall` (L,) levels, `chance` (L,), `ceiling` (L,), and `measures`: measure -> `value`,
+      `low`, `high` (L,) each;
+    - `child_to_parent` (gallery of scenes) and `child_to_any_parent` (gallery of all nodes with a descendant):
+      measure -> `top_k` and `top_k_other_images` -> figure;
+    - `own_scene`: measure -> `recall@1`, `recall@5`, `median_rank` -> figure;
+    - `entailment`: measure without a correction -> `auc_random`, `auc_reversed`, `auc_unrelated`, and each with
+      `_boxes` -> figure, with one more key `oracles`: `category_pair_frequency` (None without `train_hierarchy`) and
+      `scene_flag`, their AUC on the same pairs;
+    - `entailment_pairs`: number of ancestry and other pairs behind each AUC;
+    - `radial`: `all`, `boxes` -> figure; `mean_norm_by_level`: list by depth;
+    - `hubness`: `parent_to_child`, `child_to_parent` -> measure -> `largest_share`, `skewness` -> figure;
+    - `cone`: `mean_cosine`, `mean_cosine_scenes`, `mean_cosine_boxes`, numbers.
+
+    Args:
+        embeds: (N, D) space components, one row a node of the hierarchy; used as float32.
+        hierarchy: the split.
+        curvature: c of the hyperboloid of curvature -c; None or 0 for a Euclidean model.
+        measures: names of `retrieval.measures.MEASURES`, with `+centred`, `+zscored` or `+csls` for the hub-corrected
+            score; all that apply to the model, uncorrected, when None.
+        train_hierarchy: the training split, for the category-pair oracle.
+        seed: of pair sampling, simulated chance and bootstrap. With the same seed, systems on one hierarchy are
+            measured on the same pairs and resamples, so that their values can be compared unit by unit.
+        train_embeds: (N_train, D) embeddings of `train_hierarchy`'s nodes: its scenes and boxes are then the reference
+            queries of corrections, in place of the gallery's own items.
+        settings: cut-offs, ground, pairs, bootstrap; the defaults when None.
+
+    Returns:
+        The result, and `"<section>/<measure>/<figure>"` -> per-unit values (float64, NaN where undefined) for
+        `bootstrap.paired_difference`: units are queries for the retrieval protocols, images for `entailment` and
+        `radial` (whose measure is `norm`). `own_scene/<measure>/rank` holds ranks.
+
+    Raises:
+        ValueError: embeddings are not (N, D) or hold NaN or infinity, a measure does not apply, or the split has no
+            query with a relevant item.
+    """
+    vectors = _checked(embeds, hierarchy, "embeds", "hierarchy")
+    names = tuple(measures) if measures is not None else applicable_measures(curvature)
+    if not names:
+        raise ValueError("measures is empty: name at least one, or pass None for all that apply")
+    settings = settings or EvaluationSettings()
+    references = _references(train_embeds, train_hierarchy, vectors)
+    scorers = {name: EmbeddingScorer(vectors, name, curvature, references, seed=seed) for name in names}
+    run = Evaluation(hierarchy, scorers, settings, seed)
+    run.results["settings"] = settings.as_dict() | {
+        "curvature": curvature,
+        "seed": seed,
+        "measures": list(names),
+        "correction_references": "train" if references else "gallery",
+    }
+    with torch.no_grad():
+        add_counts(run)
+        add_parent_to_child(run)
+        add_child_to_parent(run)
+        add_own_scene(run)
+        add_entailment(run, train_hierarchy)
+        add_geometry(run, vectors)
+        add_hubness(run)
+    return run.results, run.per_unit
+
+
+def _checked(embeds: Vectors, hierarchy: Hierarchy, name: str, owner: str) -> torch.Tensor:
+    vectors = torch.as_tensor(embeds).detach()
+    nodes, active = len(hierarchy.node_image), hierarchy.active()
+    if nodes == 0 or hierarchy.num_images == 0:
+        raise ValueError(f"{owner} is empty: there is nothing to evaluate. Does the split have annotated images?")
+    if vectors.ndim != 2 or len(vectors) != nodes:
+        raise ValueError(
+            f"{name} has shape {tuple(vectors.shape)}, expected ({nodes}, D): one row a node of {owner}, "
+            f"{hierarchy.num_images} scenes first and then {nodes - hierarchy.num_images} boxes"
+        )
+    vectors = vectors.float()
+    bad = np.flatnonzero(~torch.isfinite(vectors).all(1).cpu().numpy() & active)
+    if len(bad):
+        shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+        raise ValueError(
+            f"{name} holds NaN or infinity in {len(bad)} of {nodes} rows: {shown}. A row is a node of {owner}; "
+            "look at the images they come from, or at the weights"
+        )
+    return vectors
+
+
+def _references(
+    train_embeds: Vectors | None, train_hierarchy: Hierarchy | None, vectors: torch.Tensor
+) -> dict[Direction, torch.Tensor]:
+    if train_embeds is None:
+        return {}
+    if train_hierarchy is None:
+        raise ValueError("train_embeds needs train_hierarchy, which says which rows are scenes")
+    train = _checked(train_embeds, train_hierarchy, "train_embeds", "train_hierarchy").to(vectors.device)
+    if train.shape[1] != vectors.shape[1]:
+        raise ValueError(f"train_embeds has {train.shape[1]} dimensions and embeds {vectors.shape[1]}")
+    return {
+        "children": train[: train_hierarchy.num_images],
+        "parents": train[torch.from_numpy(active_boxes(train_hierarchy)).to(train.device)],
+    }

@@ -1,0 +1,58 @@
+"""Does a box's own scene come back among all scenes? Recall@1, recall@5 and the median rank.
+
+The figure that category-level training trades away: parent -> child and child -> parent reward any scene of the right
+kind, this one only the very scene the box was cut from.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..data.hierarchy import Hierarchy
+from .bootstrap import median_interval
+from .figures import Figure, figure
+from .nodes import NodeScorer, active_boxes, scenes, tiles
+
+KS: tuple[int, ...] = (1, 5)
+
+
+def own_scene_ranks(hierarchy: Hierarchy, scorer: NodeScorer) -> np.ndarray:
+    """Rank of each box's own scene among the scenes, ties to the lower scene.
+
+    Args:
+        hierarchy: the split.
+        scorer: scores scenes for boxes, direction `"parents"`.
+
+    Returns:
+        (Q,) int64 in [1, I], in the order of the boxes that take part.
+    """
+    queries, gallery = active_boxes(hierarchy), scenes(hierarchy)
+    own = torch.from_numpy(hierarchy.node_image[queries].astype(np.int64))
+    ranks = []
+    for rows in tiles(len(queries), len(gallery)):
+        scores = scorer(queries[rows], gallery, "parents")
+        if torch.isnan(scores).any():
+            raise ValueError("scores are NaN: NaN cannot be ranked")
+        column = own[rows].to(scores.device)[:, None]
+        wanted = scores.gather(1, column)
+        before = torch.arange(len(gallery), device=scores.device) < column
+        ahead = (scores > wanted) | ((scores == wanted) & before)
+        ranks.append(1 + ahead.sum(1).cpu().numpy())
+    return np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64)
+
+
+def per_query(ranks: np.ndarray, ks: Sequence[int] = KS) -> dict[str, np.ndarray]:
+    """`recall@k` of each query, (Q,) float64 of 0 and 1."""
+    return {f"recall@{k}": (ranks <= k).astype(np.float64) for k in ks}
+
+
+def chance_and_ceiling(num_images: int, ks: Sequence[int] = KS) -> tuple[dict[str, float], dict[str, float]]:
+    """A random ranking finds the one relevant scene in the top k with probability k / I; the best always does."""
+    return {f"recall@{k}": min(1.0, k / num_images) for k in ks}, {f"recall@{k}": 1.0 for k in ks}
+
+
+def median_rank(ranks: np.ndarray, num_images: int) -> Figure:
+    """Median rank with the interval of its order statistics; chance is (I + 1) / 2, the best is 1. Lower is better."""
+    low, high = median_interval(ranks)
+    return figure(float(np.median(ranks)), low, high, (num_images + 1) / 2, 1.0)

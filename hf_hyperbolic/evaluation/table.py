@@ -1,0 +1,164 @@
+"""Results as a person reads them (a plain text table) and as a paired test reads them (an npz of per-unit values)."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .figures import Figure
+from .ranking import k_name
+
+# heading, how to find the figure in a result, factor, decimals
+Column = tuple[str, Callable[[dict[str, Any], str], Figure | None], float, int]
+
+_ORACLES = {"oracle: category pair": "category_pair_frequency", "oracle: scene flag": "scene_flag"}
+
+
+def _path(*keys: str) -> Callable[[dict[str, Any], str], Figure | None]:
+    """Finds a figure; `{}` among the keys stands for the measure. A corrected measure has no entailment."""
+
+    def find(result: dict[str, Any], measure: str) -> Figure | None:
+        found: Any = result
+        for key in keys:
+            found = found.get(measure if key == "{}" else key) if found is not None else None
+        return found
+
+    return find
+
+
+def _retrieval_columns(settings: dict[str, Any]) -> list[Column]:
+    shares = [k for k in settings["ks"] if isinstance(k, float)]
+    cut = k_name(0.5 if 0.5 in shares or not settings["ks"] else settings["ks"][-1])
+    top = 10 if 10 in settings["top_ks"] else settings["top_ks"][-1]
+    return [
+        (f"P>C R@{cut}", _path("parent_to_child", "{}", f"recall@{cut}"), 100, 1),
+        (f"P>C OT@{cut}", _path("parent_to_child", "{}", f"ot@{cut}"), 1, 2),
+        ("P>C AP", _path("parent_to_child", "{}", "average_precision"), 100, 1),
+        (f"C>P top-{top}", _path("child_to_parent", "{}", f"top_{top}"), 100, 1),
+        ("other images", _path("child_to_parent", "{}", f"top_{top}_other_images"), 100, 1),
+        ("own R@1", _path("own_scene", "{}", "recall@1"), 100, 1),
+        ("own R@5", _path("own_scene", "{}", "recall@5"), 100, 1),
+        ("median rank", _path("own_scene", "{}", "median_rank"), 1, 1),
+        ("P>C hub", _path("hubness", "parent_to_child", "{}", "largest_share"), 100, 1),
+        ("C>P hub", _path("hubness", "child_to_parent", "{}", "largest_share"), 100, 1),
+    ]
+
+
+_ENTAILMENT_COLUMNS: list[Column] = [
+    ("AUC random", _path("entailment", "{}", "auc_random"), 1, 3),
+    ("boxes", _path("entailment", "{}", "auc_random_boxes"), 1, 3),
+    ("AUC reversed", _path("entailment", "{}", "auc_reversed"), 1, 3),
+    ("boxes", _path("entailment", "{}", "auc_reversed_boxes"), 1, 3),
+    ("AUC unrelated", _path("entailment", "{}", "auc_unrelated"), 1, 3),
+    ("boxes", _path("entailment", "{}", "auc_unrelated_boxes"), 1, 3),
+    ("parent nearer", _path("radial", "all"), 100, 1),
+    ("boxes", _path("radial", "boxes"), 100, 1),
+]
+
+
+def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False) -> str:
+    """Systems x measures x main figures, with rows for chance, ceiling and the image-free oracles.
+
+    Args:
+        results: name of a system -> what `evaluate_embeddings` returned, all on one hierarchy.
+        intervals: adds a row to each with its 95 % intervals.
+
+    Returns:
+        Two blocks of text, retrieval and entailment, one line a row. Shares are in per cent, AUC in [0, 1]; `-` is
+        undefined.
+
+    Raises:
+        ValueError: there is no result, or the systems were evaluated on different splits or cut-offs.
+    """
+    if not results:
+        raise ValueError("format_table needs at least one result")
+    first_name, first = next(iter(results.items()))
+    for name, result in results.items():
+        for part in ("counts", "entailment_pairs"):
+            if result[part] != first[part]:
+                raise ValueError(
+                    f"{first_name!r} and {name!r} were evaluated on different splits ({part} differ): "
+                    "print one table for each split"
+                )
+        if any(result["settings"][key] != first["settings"][key] for key in ("ks", "top_ks", "ground")):
+            raise ValueError(f"{first_name!r} and {name!r} were evaluated with different cut-offs or grounds")
+    counts = first["counts"]
+    lines = [
+        f"{counts['images']} scenes, {counts['boxes']} boxes, {counts['classes']} classes",
+        "",
+        "Retrieval. P>C parent to child, C>P child to parent, own: a box's own scene among the scenes.",
+        "Lower is better for OT, median rank and hub (largest share of queries that one item serves in the top 10).",
+        *_block(results, first, _retrieval_columns(first["settings"]), "parent_to_child", intervals),
+        "",
+        "Entailment. AUC of ancestor -> descendant pairs against others, then over box -> box pairs alone;",
+        "share of pairs with the parent nearer the origin. The oracles see no image.",
+        *_block(results, first, _ENTAILMENT_COLUMNS, "entailment", intervals),
+        *(f"note: {note}" for note in first["notes"]),
+    ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _block(
+    results: Mapping[str, dict[str, Any]], first: dict[str, Any], columns: list[Column], section: str, intervals: bool
+) -> list[str]:
+    rows = [["system", "measure", *(heading for heading, *_ in columns)]]
+    known = [(_any(find, first), factor, decimals) for _, find, factor, decimals in columns]
+    for key in ("chance", "ceiling"):
+        rows.append([key, "", *(_cell(entry, key, factor, decimals) for entry, factor, decimals in known)])
+    if any(entry and "oracles" in entry for entry, *_ in known):
+        for label, oracle in _ORACLES.items():
+            beside = [((entry or {}).get("oracles"), factor, decimals) for entry, factor, decimals in known]
+            rows.append([label, "", *(_cell(e, oracle, factor, d) if e else "" for e, factor, d in beside)])
+    head = len(rows)
+    for name, result in results.items():
+        for measure in result["settings"]["measures"]:
+            if measure not in result[section]:
+                continue
+            figures = [(find(result, measure), factor, decimals) for _, find, factor, decimals in columns]
+            rows.append([name, measure, *(_cell(entry, "value", factor, d) for entry, factor, d in figures)])
+            if intervals:
+                rows.append(["", "", *(_interval(entry, factor, d) for entry, factor, d in figures)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        sized = [*zip(row, widths, strict=True)]
+        lines.append("  ".join([*(cell.ljust(w) for cell, w in sized[:2]), *(cell.rjust(w) for cell, w in sized[2:])]))
+    rule = "-" * max(map(len, lines))
+    return [lines[0], rule, *lines[1:head], rule, *lines[head:]]
+
+
+def save_per_query(path: str | Path, values: Mapping[str, np.ndarray]) -> None:
+    """Writes the per-unit values of `evaluate_per_query` to a compressed npz.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with open(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **values)
+
+
+def load_per_query(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads what `save_per_query` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _any(find: Callable[[dict[str, Any], str], Figure | None], result: dict[str, Any]) -> Figure | None:
+    """The figure under the first measure that has it: chance, ceiling and oracles are the same under all."""
+    for measure in result["settings"]["measures"]:
+        found = find(result, measure)
+        if found is not None:
+            return found
+    return None
+
+
+def _cell(entry: Figure | None, key: str, factor: float, decimals: int) -> str:
+    number = None if entry is None else entry.get(key)
+    return "-" if number is None else f"{number * factor:.{decimals}f}"
+
+
+def _interval(entry: Figure | None, factor: float, decimals: int) -> str:
+    if entry is None or entry.get("low") is None:
+        return ""
+    return f"[{_cell(entry, 'low', factor, decimals)}, {_cell(entry, 'high', factor, decimals)}]"

@@ -1,0 +1,47 @@
+"""The bidirectional angle loss: a parent's cone holds its children, a child looks away from the origin."""
+
+import math
+
+from torch import Tensor
+
+from hf_hyperbolic import euclidean, lorentz
+from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce
+
+CITATION = """@inproceedings{wang2025learning,
+  title = {Learning Visual Hierarchies in Hyperbolic Space for Image Retrieval},
+  author = {Wang, Ziwei and Ramasinghe, Sameera and Xu, Chenchen and Monteil, Julien and Bazzani, Loris and
+            Ajanthan, Thalaiyasingam},
+  booktitle = {ICCV},
+  year = {2025},
+}"""
+
+
+def angle_loss(
+    embeds: Tensor,
+    masks: PairMasks,
+    curvature: Tensor | float,
+    temperature: Tensor | float,
+    geometry: str = "lorentz",
+    own_weight: float = 0.0,
+) -> LossOutput:
+    """Bidirectional multi-positive InfoNCE on exterior angles.
+
+    For a parent x and a child y, parent -> child maximises `beta(x, y) = pi - ext(x, y)`, the angle at the parent, and
+    child -> parent maximises `alpha(y, x) = ext(y, x)`, the exterior angle at the child. Both stand in one matrix.
+
+    The paper (arXiv 2411.17490) does not publish its exact multi-positive form or its negatives; means over positives
+    outside the logarithm, and every known relative either a positive or masked, are our reading.
+
+    Args:
+        embeds: (N, D) space components.
+        masks: relations among the N nodes.
+        curvature: c of the hyperboloid of curvature -c; not used when `geometry` is `"euclidean"`.
+        temperature: tau, positive.
+        geometry: `"lorentz"`, or `"euclidean"` for the limit c -> 0.
+        own_weight: see `bidirectional_info_nce`.
+    """
+    if geometry not in ("lorentz", "euclidean"):
+        raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
+    space = lorentz if geometry == "lorentz" else euclidean
+    exterior = space.pairwise_exterior_angle(embeds, embeds, curvature)
+    return bidirectional_info_nce((math.pi - exterior) / temperature, exterior / temperature, masks, own_weight)

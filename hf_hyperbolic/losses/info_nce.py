@@ -1,0 +1,82 @@
+"""InfoNCE with several positives a row, in both directions of a hierarchy: what every loss here is made of."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hf_hyperbolic.data.relations import Relations
+
+
+@dataclass(frozen=True)
+class PairMasks:
+    """`Relations` of a batch as (N, N) bool tensors on the device of its embeddings, parent as row."""
+
+    own: Tensor
+    cross: Tensor
+    ignored: Tensor
+
+    @classmethod
+    def from_relations(cls, relations: Relations, device: torch.device | str = "cpu") -> "PairMasks":
+        return cls(*(torch.from_numpy(mask).to(device) for mask in (relations.own, relations.cross, relations.ignored)))
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """A loss and its parts, each a 0-d tensor; `loss` is what to call `backward` on."""
+
+    loss: Tensor
+    parent_to_child: Tensor
+    child_to_parent: Tensor
+
+
+def multi_positive_info_nce(logits: Tensor, positives: Tensor, candidates: Tensor) -> Tensor:
+    """InfoNCE with several positives a row, their mean taken outside the logarithm.
+
+    `- mean_x 1/|P(x)| sum_{y in P(x)} log softmax_z logits[x, z]`, z over the row's candidates.
+
+    Args:
+        logits: (N, M) scores divided by the temperature.
+        positives: (N, M) bool.
+        candidates: (N, M) bool, what a row's softmax runs over; must include its positives.
+
+    Returns:
+        0-d mean over the rows that have a positive; a zero that still carries gradient if no row has one.
+    """
+    count = positives.sum(1)
+    rows = count > 0
+    # a row without candidates has no softmax; it is not counted, but its gradient must not be NaN either
+    candidates = candidates | ~rows[:, None]
+    log_prob = logits - logits.masked_fill(~candidates, float("-inf")).logsumexp(1, keepdim=True)
+    per_row = log_prob.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
+    return -per_row.sum() / rows.sum().clamp(min=1)
+
+
+def bidirectional_info_nce(
+    parent_to_child: Tensor, child_to_parent: Tensor, masks: PairMasks, own_weight: float = 0.0
+) -> LossOutput:
+    """Parent -> child with parents as rows plus child -> parent with children as rows.
+
+    Args:
+        parent_to_child: (N, N) logits, row the parent.
+        child_to_parent: (N, N) logits, row the child.
+        masks: relations, row the parent.
+        own_weight: in [0, 1]. 0 is the paper's setting as we read it: all positives alike. Otherwise this share of
+            the loss looks at the relatives of a node's own image alone, the cross-image relatives being left out of
+            its softmax: without it the many positives that a frequent category has in other images drown what is
+            particular to an image.
+    """
+    if not 0 <= own_weight <= 1:
+        raise ValueError(f"own_weight must lie in [0, 1], got {own_weight}")
+
+    def direction(logits: Tensor, own: Tensor, cross: Tensor, ignored: Tensor) -> Tensor:
+        loss = logits.new_zeros(())
+        if own_weight < 1:
+            loss = loss + (1 - own_weight) * multi_positive_info_nce(logits, own | cross, ~ignored)
+        if own_weight > 0:
+            loss = loss + own_weight * multi_positive_info_nce(logits, own, ~(ignored | cross))
+        return loss
+
+    down = direction(parent_to_child, masks.own, masks.cross, masks.ignored)
+    up = direction(child_to_parent, masks.own.T, masks.cross.T, masks.ignored.T)
+    return LossOutput(loss=down + up, parent_to_child=down, child_to_parent=up)

@@ -1,0 +1,87 @@
+"""How figures are named and written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .html import Markup, tag, text
+
+Entry = Mapping[str, Any]
+
+MISSING = "–"
+MEASURE_NAMES = {
+    "cosine": "cosine",
+    "euclidean_alpha": "Euclidean angle at the child (α)",
+    "euclidean_beta": "Euclidean angle at the parent (β)",
+    "alpha": "hyperbolic angle at the child (α)",
+    "beta": "hyperbolic angle at the parent (β)",
+    "distance": "hyperbolic distance",
+}
+_WHOLE_NAMES = {
+    "average_precision": "Average precision",
+    "median_rank": "Median rank",
+    "largest_share": "Busiest item's share",
+    "skewness": "Skewness",
+}
+_AUC_NAMES = {"random": "random pairs", "reversed": "reversed pairs", "unrelated": "same image, unrelated"}
+
+
+def measure_name(measure: str) -> str:
+    """`"beta+centred"` -> `"hyperbolic angle at the parent (β), centred"`."""
+    base, _, correction = measure.partition("+")
+    return MEASURE_NAMES.get(base, base) + (f", {correction}" if correction else "")
+
+
+def figure_name(figure: str) -> str:
+    """`"recall@50%"` -> `"Recall@50 %"`, `"top_10_other_images"` -> `"Top-10"`, and so on."""
+    if figure in _WHOLE_NAMES:
+        return _WHOLE_NAMES[figure]
+    if figure.startswith("auc_"):
+        kind = figure.removeprefix("auc_").removesuffix("_boxes")
+        return _AUC_NAMES.get(kind, kind)
+    if figure.startswith("top_"):
+        return f"Top-{figure.split('_')[1]}"
+    name, at, k = figure.partition("@")
+    name = name.upper() if name == "ot" else name.capitalize()
+    return f"{name}{at}{k.replace('%', ' %')}"
+
+
+def is_share(figure: str) -> bool:
+    """Whether a figure is written in per cent: all but AUC, optimal transport, ranks and skewness."""
+    return not figure.startswith(("auc_", "ot@", "median_rank", "skewness"))
+
+
+def number(value: float | None, figure: str) -> str:
+    """A value of a figure as it is written: per cent, three decimals for AUC, two for OT and skewness, ranks short."""
+    if value is None:
+        return MISSING
+    if is_share(figure):
+        return f"{100 * value:.1f} %"
+    if figure.startswith("auc_"):
+        return f"{value:.3f}"
+    return f"{value:g}" if figure == "median_rank" else f"{value:.2f}"
+
+
+def interval(entry: Entry, figure: str) -> str:
+    """`"72.9 to 75.1"`; empty when there is none."""
+    low, high = entry.get("low"), entry.get("high")
+    if low is None or high is None:
+        return ""
+    return f"{number(low, figure).removesuffix(' %')} to {number(high, figure).removesuffix(' %')}"
+
+
+def cell(entry: Entry | None, figure: str) -> Markup:
+    """A table cell's content: value, and the interval below it."""
+    if entry is None:
+        return text(MISSING)
+    below = interval(entry, figure)
+    return Markup(text(number(entry.get("value"), figure)) + (tag("small", below) if below else ""))
+
+
+def lookup(results: Mapping[str, Any], *path: str) -> Entry | None:
+    """The figure at a path of a results dict, None where any step is missing."""
+    found: Any = results
+    for step in path:
+        if not isinstance(found, Mapping) or step not in found:
+            return None
+        found = found[step]
+    return found

@@ -1,0 +1,204 @@
+"""A flat picture of embeddings of many dimensions: the Poincare disk, true in radius, chosen in direction.
+
+No map to the plane keeps distances. Here every point keeps its distance from the origin, which is what a hierarchy is
+read by; its direction is seen along the two principal axes of all directions. Points that lie side by side in the
+picture may be far apart, and angles are not those of the full space.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import Circle
+from PIL import Image
+
+from ..data.hierarchy import Hierarchy
+from ..lorentz import radius
+from .style import DEEPEST, INK, LEVEL_COLOURS, MUTED, PAPER, level_colour, level_marker, level_name, new_figure
+
+THUMBNAIL = 96  # pixels of a thumbnail's longer side, twice what it takes on screen
+_LARGEST_CLOUD = 6000
+
+
+def embedding_radii(embeds: np.ndarray, curvature: float | None) -> np.ndarray:
+    """(N,) distances to the origin: hyperbolic at curvature -c for c > 0, Euclidean for c of 0 or None."""
+    points = torch.from_numpy(np.asarray(embeds, dtype=np.float64))
+    return (radius(points, curvature) if curvature else torch.linalg.vector_norm(points, dim=-1)).numpy()
+
+
+def plane_directions(embeds: np.ndarray) -> np.ndarray:
+    """Unit directions in the plane: the two principal axes of the unit directions, after centring.
+
+    Args:
+        embeds: (N, D) vectors; a zero vector, or one at the mean direction, is given the direction (1, 0).
+
+    Returns:
+        (N, 2) unit vectors.
+    """
+    points = np.asarray(embeds, dtype=np.float64)
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    units = points / np.where(lengths > 0, lengths, 1.0)
+    centred = units - units.mean(0)
+    # axes from the D x D matrix: its size does not grow with the number of embeddings
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, ::-1][:, :2]
+    # an axis has no sign of its own; this one makes the picture the same every time
+    axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    flat = np.zeros((len(points), 2))
+    flat[:, : axes.shape[1]] = centred @ axes
+    size = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(size > 1e-12, flat / np.where(size > 1e-12, size, 1.0), np.array([1.0, 0.0]))
+
+
+def disk_positions(embeds: np.ndarray, curvature: float) -> np.ndarray:
+    """(N, D) space components -> (N, 2) in the open unit disk, at the Poincare radius tanh(sqrt(c) radius / 2)."""
+    away = np.tanh(math.sqrt(curvature) * embedding_radii(embeds, curvature) / 2)
+    return plane_directions(embeds) * away[:, None]
+
+
+def geodesic_arc(start: np.ndarray, end: np.ndarray, steps: int = 24) -> np.ndarray:
+    """(steps, 2) points of the geodesic of the Poincare disk from one point to another, evenly spaced in distance.
+
+    The start is moved to the origin by a Moebius addition, where geodesics are straight, and back.
+    """
+    p, q = complex(*start), complex(*end)
+    moved = (q - p) / (1 - p.conjugate() * q)
+    length = min(abs(moved), 1 - 1e-12)
+    if length == 0:
+        return np.repeat(np.asarray(start, dtype=np.float64)[None], steps, axis=0)
+    along = np.tanh(np.linspace(0, 1, steps) * math.atanh(length)) * moved / abs(moved)
+    points = (along + p) / (1 + p.conjugate() * along)
+    return np.stack([points.real, points.imag], axis=1)
+
+
+def poincare_disk(
+    embeds: np.ndarray,
+    levels: np.ndarray,
+    curvature: float | None,
+    hierarchy: Hierarchy | None = None,
+    nodes: np.ndarray | None = None,
+    example_images: Sequence[int] = (),
+    crop_of: Callable[[int], np.ndarray] | None = None,
+) -> Figure:
+    """Embeddings in the disk, coloured by level, with the trees of a few images drawn in.
+
+    Args:
+        embeds: (N, D) embeddings (space components for c > 0).
+        levels: (N,) int, depth in the hierarchy.
+        curvature: c > 0 of the space of curvature -c; 0 or None draws the plane with Euclidean radii instead.
+        hierarchy: gives the trees of `example_images`.
+        nodes: (N,) int64, node of each row; row n is node n where it is left out.
+        example_images: images whose tree is drawn, scene to objects to parts along geodesics.
+        crop_of: node -> (H, W, 3) uint8; with it some nodes of the trees are shown as thumbnails.
+    """
+    hyperbolic, levels = bool(curvature), np.minimum(levels, DEEPEST)
+    if hyperbolic:
+        assert curvature is not None
+        places = disk_positions(embeds, curvature)
+    else:
+        radii = embedding_radii(embeds, None)
+        places = plane_directions(embeds) * (radii / max(float(radii.max()), 1e-12) * 0.97)[:, None]
+    figure = new_figure(6.0, 6.4)
+    axes = figure.add_subplot()
+    axes.set_aspect("equal")
+    axes.set_xlim(-1.05, 1.05)
+    axes.set_ylim(-1.12, 1.05)
+    axes.axis("off")
+    _backdrop(axes, embeds, curvature if hyperbolic else None)
+    shown = _sample(levels)
+    for level in [int(level) for level in np.unique(levels)[::-1]]:
+        rows = shown[levels[shown] == level]
+        axes.scatter(
+            places[rows, 0], places[rows, 1], s=16 if level == 0 else 11, marker=level_marker(level),
+            color=level_colour(level), alpha=0.55, linewidths=0, label=level_name(level), zorder=2,
+        )  # fmt: skip
+    if hierarchy is not None and len(example_images):
+        row_of = {int(node): row for row, node in enumerate(np.arange(len(embeds)) if nodes is None else nodes)}
+        _draw_trees(axes, places, hierarchy, row_of, example_images, crop_of, hyperbolic)
+    handles, labels = axes.get_legend_handles_labels()
+    legend = axes.legend(
+        handles[::-1], labels[::-1], loc="lower center", ncols=len(labels), frameon=False, fontsize=11,
+        labelcolor=INK, markerscale=2, handletextpad=0.2, columnspacing=1.4, bbox_to_anchor=(0.5, -0.005),
+    )  # fmt: skip
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)  # type: ignore[union-attr]
+    return figure
+
+
+def _backdrop(axes: Axes, embeds: np.ndarray, curvature: float | None) -> None:
+    """The rim, and circles at round distances from the origin."""
+    axes.add_patch(Circle((0, 0), 1, facecolor="#f7f9fa", edgecolor=LEVEL_COLOURS[0], linewidth=1.2, zorder=0))
+    largest = float(embedding_radii(embeds, curvature).max())
+    step = _round_step(min(largest, 5 / math.sqrt(curvature)) if curvature else largest)
+    previous = 0.0
+    for distance in np.arange(step, largest + step, step):
+        place = math.tanh(math.sqrt(curvature) * distance / 2) if curvature else 0.97 * distance / max(largest, 1e-12)
+        if place - previous < 0.05:
+            break
+        previous = place
+        axes.add_patch(Circle((0, 0), place, fill=False, edgecolor="#d5dde1", linewidth=0.8, zorder=1))
+        axes.annotate(
+            f"{distance:g}", (0, place), fontsize=9.5, color=MUTED, ha="center", va="center", zorder=6,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.75},
+        )  # fmt: skip
+    axes.plot([0], [0], marker="+", markersize=9, color=INK, zorder=6)
+
+
+def _round_step(largest: float) -> float:
+    """1, 2 or 5 times a power of ten, so that about four circles fit."""
+    raw = max(largest, 1e-6) / 4
+    power = 10.0 ** math.floor(math.log10(raw))
+    return power * min((1, 2, 5, 10), key=lambda factor: abs(factor - raw / power))
+
+
+def _sample(levels: np.ndarray) -> np.ndarray:
+    """Rows to draw: all of them, or an even share of each level of a large set."""
+    if len(levels) <= _LARGEST_CLOUD:
+        return np.arange(len(levels))
+    return np.sort(np.random.default_rng(0).permutation(len(levels))[:_LARGEST_CLOUD])
+
+
+def _draw_trees(
+    axes: Axes,
+    places: np.ndarray,
+    hierarchy: Hierarchy,
+    row_of: dict[int, int],
+    example_images: Sequence[int],
+    crop_of: Callable[[int], np.ndarray] | None,
+    hyperbolic: bool,
+) -> None:
+    pairs = hierarchy.direct
+    taken: list[np.ndarray] = []
+    for image in example_images:
+        own = pairs[hierarchy.node_image[pairs[:, 0]] == image]
+        own = own[[int(p) in row_of and int(c) in row_of for p, c in own]]
+        arcs, colours = [], []
+        for parent, child in own:
+            start, end = places[row_of[int(parent)]], places[row_of[int(child)]]
+            arcs.append(geodesic_arc(start, end) if hyperbolic else np.stack([start, end]))
+            colours.append(level_colour(int(hierarchy.level[child])))
+        axes.add_collection(LineCollection(arcs, colors=colours, linewidths=1.2, alpha=0.7, zorder=3))
+        members = sorted({int(node) for node in own.ravel()}, key=lambda node: int(hierarchy.level[node]))
+        for node in members:
+            place, level = places[row_of[node]], int(hierarchy.level[node])
+            axes.scatter(
+                place[0], place[1], s=46, marker=level_marker(level), color=level_colour(level), edgecolors=PAPER, linewidths=0.9,
+                zorder=4,
+            )  # fmt: skip
+            if crop_of is not None and all(np.abs(place - other).max() > 0.17 for other in taken):
+                taken.append(place)
+                _add_thumbnail(axes, place, crop_of(node), level_colour(level))
+
+
+def _add_thumbnail(axes: Axes, place: np.ndarray, crop: np.ndarray, colour: str) -> None:
+    image = Image.fromarray(crop)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    box = OffsetImage(np.asarray(image), zoom=0.36, dpi_cor=True)
+    # dpi_cor scales by dpi / 72, so 0.36 shows 96 pixels at about 35 points
+    frame = {"edgecolor": colour, "linewidth": 2, "boxstyle": "square,pad=0.05"}
+    axes.add_artist(AnnotationBbox(box, tuple(place), frameon=True, pad=0.1, bboxprops=frame, zorder=5))

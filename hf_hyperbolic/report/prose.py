@@ -1,0 +1,137 @@
+"""The report's sentences. Those that state a number are built from the results; none is typed in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..data.hierarchy import Hierarchy
+from .html import Markup, join, tag, text
+from .numbers import lookup, measure_name, number
+
+
+def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperbolic: bool) -> str:
+    """Two sentences: what was trained on what, and what it is tested on here; unknown settings are left unsaid."""
+    parts = [f"A {'hyperbolic' if hyperbolic else 'Euclidean'} image model"]
+    if settings.get("backbone"):
+        size = f" at {settings['image_size']} px" if settings.get("image_size") else ""
+        parts.append(f"({settings['backbone']}{size})")
+    parts.append("was trained")
+    if settings.get("data") == "scenes":
+        parts.append(
+            f"on {settings['train_scenes']:,} drawn scenes" if settings.get("train_scenes") else "on drawn scenes"
+        )
+    elif settings.get("data"):
+        parts.append(f"on the photographs of {settings['data']}")
+    if settings.get("max_steps"):
+        parts.append(f"for {settings['max_steps']:,} steps")
+    parts.append("to tell what is inside an image, and what it is a part of.")
+    boxes = int((hierarchy.active() & (hierarchy.node_label >= 0)).sum())
+    levels = int(hierarchy.level.max(initial=0)) + 1
+    tested = (
+        f"It is tested here on {hierarchy.num_images:,} images that it was not trained on, with {boxes:,} boxes of "
+        f"{hierarchy.num_classes:,} classes on {levels} levels."
+    )
+    return f"{' '.join(parts)} {tested}"
+
+
+def how_to_read(hyperbolic: bool) -> Markup:
+    """A newcomer's guide to the figures."""
+    space = (
+        "Every image, box or part is a point in hyperbolic space, which widens outwards as a tree does. Wholes lie near "
+        "the origin, their parts further out in the same direction."
+        if hyperbolic
+        else "Every image, box or part is a vector. Wholes are short vectors, their parts longer ones in the same direction."
+    )
+    entries = (
+        ("The space", space),
+        (
+            "The angle",
+            "A part should lie straight behind its whole, seen from the origin. Two angles say how straight: α, measured at "
+            "the part, and β, measured at the whole. 180° is a perfect fit. α also grows when the whole is merely near "
+            "the origin; β does not.",
+        ),
+        (
+            "Right and wrong",
+            "Going down, a retrieved box is right when its class occurs in the query's tree; going up, a retrieved whole is "
+            "right when its tree holds the query's class. The very same image is not asked for; “own scene” asks for it.",
+        ),
+        (
+            "Chance and best possible",
+            "Chance is what a random ranking reaches on the same queries. The best possible is often below 100 %: a query "
+            "with more right answers than places cannot find them all.",
+        ),
+        (
+            "Intervals",
+            "95 % bootstrap intervals over the queries or images of this split. They say how sure a figure is of this "
+            "model; another training seed may differ by more.",
+        ),
+    )
+    return tag("dl", join(Markup(tag("dt", name) + tag("dd", about)) for name, about in entries), class_="reading")
+
+
+def limits(results: Mapping[str, Any], measures: Mapping[str, str]) -> Markup:
+    """What the figures do not show, with this model's own numbers."""
+    points: list[str] = []
+    pairs = measures["children"].partition("+")[0]
+    points += _oracle_points(results, pairs)
+    hub = lookup(results, "hubness", "child_to_parent", measures["parents"], "largest_share")
+    if hub and hub.get("value") is not None:
+        beside = f" (random rankings: {number(hub['chance'], 'share')})" if hub.get("chance") is not None else ""
+        points.append(
+            f"Hubs: ranked by {measure_name(measures['parents'])}, the busiest scene is among the first ten of "
+            f"{number(hub['value'], 'share')} of the boxes{beside}. The larger the share, the less a ranking says of its query."
+        )
+    cosine = lookup(results, "cone", "mean_cosine")
+    if isinstance(cosine, float):
+        points.append(
+            f"Cone: the mean cosine between two embeddings is {cosine:.2f}. Near 1 they all point one way, and only small "
+            "differences of direction carry the content."
+        )
+    points.append(
+        "Classes, not instances: a scene that holds any door is right for every door. Common classes are therefore easy, "
+        "and chance is high where a few classes are everywhere."
+    )
+    points.append(
+        "Boxes stand for containment: a part is what lies at least 80 % (unless set otherwise) inside a larger box. Things "
+        "in front of others are taken for parts, and unannotated things count as absent."
+    )
+    points += [note[0].upper() + note[1:].rstrip(".") + "." for note in results.get("notes", []) if note]
+    return tag("ul", join(tag("li", point) for point in points), class_="plain")
+
+
+def _oracle_points(results: Mapping[str, Any], measure: str) -> list[str]:
+    entry = lookup(results, "entailment", measure, "auc_random")
+    if not entry or entry.get("value") is None:
+        return []
+    oracles = {name: value for name, value in (entry.get("oracles") or {}).items() if value is not None}
+    if not oracles:
+        return []
+    words = {
+        "scene_flag": "a rule that only asks “is it a full scene?”",
+        "category_pair_frequency": "a table of how often two categories were whole and part in training",
+    }
+    listed = " and ".join(
+        f"{words.get(name, name.replace('_', ' '))} scores {value:.3f}" for name, value in oracles.items()
+    )
+    best = max(oracles.values())
+    verdict = (
+        "Only what the model has above these can be containment seen in the pictures."
+        if entry["value"] > best
+        else "The model is not above these: its figure may be a level learnt, not containment seen in the pictures."
+    )
+    return [
+        f"A level learnt is not containment seen. On the pairs behind the entailment AUC, where the model scores "
+        f"{entry['value']:.3f}, {listed}, without looking at any image. {verdict}"
+    ]
+
+
+def gallery_key() -> Markup:
+    """What the marks of the galleries mean."""
+    entries = (
+        Markup(
+            '<span class="right"><span class="mark" aria-hidden="true">✓</span>right: its class fits the query’s tree</span>'
+        ),
+        Markup('<span class="wrong"><span class="mark" aria-hidden="true">✗</span>wrong</span>'),
+        Markup('<span class="hit"><span class="own" style="display:inline">own image</span></span>'),
+        text("the angle below a label: 180° is a perfect fit"),
+    )
+    return tag("div", join(entries), class_="key")

@@ -1,0 +1,87 @@
+"""House style of the report's figures: colours, level names, bare axes, and files that come out alike every time."""
+
+import io
+from collections.abc import Callable
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK = "#22303c"
+MUTED = "#66757f"
+RULE = "#dde3e6"
+PAPER = "#ffffff"
+
+# From the root outwards. Chosen to stay apart under protanopia, deuteranopia and tritanopia and, by lightness, in grey;
+# a marker goes with each, so that colour never speaks alone.
+LEVEL_COLOURS = ("#123a63", "#1f8a8c", "#e39b2d", "#b0406f", "#8a8f98")
+LEVEL_MARKERS = ("s", "o", "^", "D", "v")
+LEVEL_NAMES = ("scene", "object", "part", "part of a part", "deeper")
+DEEPEST = len(LEVEL_NAMES) - 1
+
+# Systems, main one first; each has a dash pattern too.
+SYSTEM_COLOURS = ("#123a63", "#c8553d", "#6b8f3a", "#7b5aa6", "#3b97c4", "#a07b2c")
+SYSTEM_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (2, 2)),
+    (0, (6, 2, 1, 2)),
+    "-",
+    "--",
+)
+
+_SVG_FONT = "'DejaVu Sans'"
+# DejaVu is what the layout is measured with; it is the widest of these, so the text fits with any of them
+_SCREEN_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+
+
+def level_name(level: int) -> str:
+    """`"scene"`, `"object"`, `"part"`, `"part of a part"`, and `"deeper"` for all below."""
+    return LEVEL_NAMES[min(level, DEEPEST)]
+
+
+def level_colour(level: int) -> str:
+    return LEVEL_COLOURS[min(level, DEEPEST)]
+
+
+def level_marker(level: int) -> str:
+    return LEVEL_MARKERS[min(level, DEEPEST)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A blank figure (inches) with a canvas of its own, outside pyplot."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+    """Title at the left, hairline grid, no box."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=10)
+    axes.set_xlabel(xlabel, fontsize=10, color=MUTED)
+    axes.set_ylabel(ylabel, fontsize=10, color=MUTED)
+    axes.tick_params(colors=MUTED, labelsize=9.5, length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(RULE)
+    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def to_svg(figure: Figure) -> bytes:
+    """The figure as SVG whose text is text; the same figure gives the same bytes."""
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hf_hyperbolic"}):
+        text = _saved(lambda out: figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}))
+    return text.decode().replace(_SVG_FONT, _SCREEN_FONTS).encode()
+
+
+def to_png(figure: Figure, dots_per_inch: float = 192) -> bytes:
+    """The figure as PNG; 192 dots an inch are two for each CSS pixel."""
+    return _saved(lambda out: figure.savefig(out, format="png", dpi=dots_per_inch, metadata={"Software": None}))
+
+
+def _saved(save: Callable[[io.BytesIO], None]) -> bytes:
+    out = io.BytesIO()
+    save(out)
+    return out.getvalue()

@@ -1,0 +1,195 @@
+"""Tables of systems and measures, chance and the best possible in the last rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .html import Markup, folded, join, row, table, tag, text
+from .numbers import MISSING, Entry, cell, figure_name, lookup, measure_name, number
+
+Results = Mapping[str, Mapping[str, Any]]
+Measures = Mapping[str, Mapping[str, str]]
+
+# section -> (title, direction whose measure ranks, what is counted)
+RETRIEVAL = {
+    "parent_to_child": (
+        "Scene → boxes",
+        "children",
+        "Query: a full scene. Gallery: all boxes. Right: boxes whose class occurs in the scene. OT: how far the classes "
+        "retrieved are from those wanted (1-D Wasserstein distance; lower is better).",
+    ),
+    "child_to_parent": (
+        "Box → scenes",
+        "parents",
+        "Query: a box. Gallery: all full scenes. Top-k: share of the first k that holds the query's class, first with the "
+        "query's own image among the gallery, then without it.",
+    ),
+    "child_to_any_parent": (
+        "Box → anything that holds boxes",
+        "parents",
+        "As above; the gallery is every scene and every box that holds other boxes.",
+    ),
+    "own_scene": (
+        "Box → its own scene",
+        "parents",
+        "How often a box's own scene is ranked first, or among the first five, of all scenes; and its median rank "
+        "(lower is better).",
+    ),
+}
+
+
+# what the first table of a section shows; all figures stand behind "every figure and measure"
+_FIRST_FIGURES = {
+    "parent_to_child": (
+        "recall@10%", "recall@50%", "recall@80%", "ot@10%", "ot@50%", "ot@80%", "precision@10", "average_precision",
+    ),
+    "child_to_parent": ("top_5", "top_10", "top_50", "top_5_other_images", "top_10_other_images", "top_50_other_images"),
+}  # fmt: skip
+_VARIANTS = ("child_to_any_parent",)
+
+
+def retrieval_tables(results: Results, measures: Measures) -> Markup:
+    """Each retrieval protocol: every system under its own measure, then, folded away, under every measure."""
+    parts: list[Markup] = []
+    for section, (title, direction, about) in RETRIEVAL.items():
+        figures = _figures(results, section)
+        if not figures:
+            continue
+        first = [name for name in _FIRST_FIGURES.get(section, ()) if name in figures] or figures
+        chosen = [(system, measures[system][direction]) for system in results]
+        every = [(system, measure) for system in results for measure in results[system].get(section, {})]
+        note = tag("p", about, class_="note")
+        in_full = _protocol(results, section, figures, every)
+        if section in _VARIANTS:
+            parts.append(folded(f"Variant: {title}", note, in_full))
+            continue
+        short = _protocol(results, section, first, chosen)
+        parts += [tag("h3", title), note, short, folded("Every figure, every measure", in_full)]
+    return join(parts)
+
+
+def entailment_table(results: Results, measures: Measures) -> Markup:
+    """Entailment AUC of every system, the oracles that see no image below."""
+    figures = _figures(results, "entailment")
+    if not figures:
+        return Markup("")
+    chosen = [(system, measures[system]["children"].partition("+")[0]) for system in results]
+    every = [(system, measure) for system in results for measure in results[system].get("entailment", {})]
+    heads = [
+        Markup(
+            text(figure_name(f)) + tag("small", "boxes only" if f.endswith("_boxes") else "with scenes", class_="note")
+        )
+        for f in figures
+    ]
+
+    def build(pairs: Sequence[tuple[str, str]]) -> Markup:
+        rows = _system_rows(results, "entailment", figures, pairs)
+        first = next((entry for entry in results.values() if entry.get("entailment")), {})
+        any_measure: Entry = next(iter(first.get("entailment", {}).values()), {})
+        names = list(dict.fromkeys(o for f in figures for o in (any_measure.get(f, {}).get("oracles") or {})))
+        for oracle in names:
+            values = [(any_measure.get(f, {}).get("oracles") or {}).get(oracle) for f in figures]
+            label = Markup(text(oracle.replace("_", " ").capitalize()) + tag("small", "sees no image"))
+            rows.append(_aside(label, [number(v, f) for v, f in zip(values, figures, strict=True)]))
+        rows += _levels(results, "entailment", figures, ("chance",))
+        return table(["AUC against", *heads], rows)
+
+    return join([build(chosen), folded("Every measure", build(every))])
+
+
+def geometry_table(results: Results, measures: Measures) -> Markup:
+    """Radial order, hubs and the cone, one row a system."""
+    columns = (
+        ("Parent nearer the origin", lambda s: (("radial", "all"), "all")),
+        ("… boxes only", lambda s: (("radial", "boxes"), "boxes")),
+        ("Busiest box, scene → boxes", lambda s: (("hubness", "parent_to_child", measures[s]["children"], "largest_share"), "")),
+        ("Busiest scene, box → scenes", lambda s: (("hubness", "child_to_parent", measures[s]["parents"], "largest_share"), "")),
+    )  # fmt: skip
+    rows = []
+    for index, system in enumerate(results):
+        cells: list[object] = [
+            cell(lookup(results[system], *path), name) for path, name in (f(system) for _, f in columns)
+        ]
+        cosine = lookup(results[system], "cone", "mean_cosine")
+        cells.append(f"{cosine:.2f}" if isinstance(cosine, float) else MISSING)
+        rows.append(row(system, cells, "main" if index == 0 else None))
+    first = next(iter(results))
+    chance = [(lookup(results[first], *path) or {}).get("chance") for path, _ in (f(first) for _, f in columns)]
+    rows.append(_aside("chance", [*(number(value, "share") for value in chance), ""]))
+    return table(["System", *(title for title, _ in columns), "Mean cosine"], rows)
+
+
+def comparison_table(comparisons: Mapping[str, Mapping[str, Entry]]) -> Markup:
+    """Paired differences of the main system and others.
+
+    Args:
+        comparisons: other system -> figure in words -> `paired_difference`, main system minus the other, of shares.
+    """
+    names = list(dict.fromkeys(name for figures in comparisons.values() for name in figures))
+    rows = []
+    for system, figures in comparisons.items():
+        cells: list[object] = []
+        for name in names:
+            entry = figures.get(name)
+            if entry is None:
+                cells.append(MISSING)
+                continue
+            verdict = "apart from 0" if entry["excludes_zero"] else "not told from 0"
+            span = f"{100 * entry['low']:+.1f} to {100 * entry['high']:+.1f}"
+            cells.append(Markup(text(f"{100 * entry['value']:+.1f}") + tag("small", span) + tag("small", verdict)))
+        rows.append(row(f"minus {system}", cells))
+    return table(["Main system, percentage points", *names], rows)
+
+
+def settings_table(settings: Mapping[str, Any]) -> Markup:
+    """Every setting as it was, one a row."""
+    return table([], [row(key, [_plain(value)]) for key, value in settings.items()], class_="settings")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _figures(results: Results, section: str) -> list[str]:
+    """Names of a section's figures, in the order met."""
+    return list(dict.fromkeys(f for r in results.values() for figures in r.get(section, {}).values() for f in figures))
+
+
+def _protocol(results: Results, section: str, figures: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Markup:
+    rows = _system_rows(results, section, figures, pairs) + _levels(results, section, figures, ("chance", "ceiling"))
+    heads = [
+        Markup(
+            text(figure_name(f)) + (tag("small", "other images", class_="note") if f.endswith("_other_images") else "")
+        )
+        for f in figures
+    ]
+    return table(["System", *heads], rows)
+
+
+def _system_rows(
+    results: Results, section: str, figures: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> list[Markup]:
+    main = next(iter(results))
+    rows = []
+    for system, measure in pairs:
+        entries = lookup(results[system], section, measure)
+        if entries is None:
+            continue
+        label = Markup(text(system) + tag("small", measure_name(measure)))
+        rows.append(row(label, [cell(entries.get(f), f) for f in figures], "main" if system == main else None))
+    return rows
+
+
+def _levels(results: Results, section: str, figures: Sequence[str], fields: Sequence[str]) -> list[Markup]:
+    """Rows of chance and of the best possible, which are the same for every system and measure."""
+    names = {"chance": "chance", "ceiling": "best possible"}
+    known: dict[str, Entry] = {}
+    for result in results.values():
+        for entries in result.get(section, {}).values():
+            known = {**entries, **known}
+    return [_aside(names[field], [number((known.get(f) or {}).get(field), f) for f in figures]) for field in fields]
+
+
+def _aside(label: object, cells: Sequence[object]) -> Markup:
+    return row(label, cells, "aside")

@@ -1,0 +1,97 @@
+"""Scores between queries and a gallery: how well an item answers a query, larger is better."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .. import euclidean, lorentz
+
+MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance")
+DIRECTIONS = ("children", "parents")
+_HYPERBOLIC = ("alpha", "beta", "distance")
+_ROWS_NAMED = 5
+
+
+def scores(
+    queries: Tensor,
+    gallery: Tensor,
+    measure: str,
+    direction: str,
+    curvature: lorentz.Curvature | None = None,
+) -> Tensor:
+    """Scores of every gallery item for every query.
+
+    With ext(apex, other) the exterior angle, which is 0 where `other` lies beyond the apex on the same ray:
+
+    - `alpha`: `ext(child, parent)` in radians, [0, pi]. It grows towards pi as the parent nears the origin, whatever
+      its direction: items near the origin are hubs in the direction "parents".
+    - `beta`: `pi - ext(parent, child)` in radians, [0, pi], the interior angle at the parent. Never above `alpha`.
+    - `euclidean_alpha`, `euclidean_beta`: the same with the Euclidean angle between the same vectors.
+    - `cosine`: cosine similarity of the vectors, [-1, 1]. Symmetric: the direction makes no difference.
+    - `distance`: minus the hyperbolic distance, at most 0. Symmetric as well.
+
+    The score matrix is materialised: pass a large gallery in pieces.
+
+    Args:
+        queries: (Q, D) embeddings; for a hyperbolic model, space components.
+        gallery: (G, D) embeddings.
+        measure: one of `MEASURES`.
+        direction: "children" where queries are parents and gallery items candidate children, "parents" where queries
+            are children and gallery items candidate parents.
+        curvature: c > 0 of the space of curvature -c; needed by `alpha`, `beta` and `distance`, ignored by the others.
+
+    Returns:
+        (Q, G) float32 scores, float64 for float64 embeddings.
+
+    Raises:
+        ValueError: for an unknown measure or direction, shapes that do not match, a hyperbolic measure without
+            curvature, or embeddings that are not finite.
+    """
+    _check(queries, gallery, measure, direction, curvature)
+    if measure == "cosine":
+        queries, gallery = lorentz.promote(queries, gallery)
+        with torch.autocast(queries.device.type, enabled=False):
+            return (functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T).clamp(-1, 1)
+    if measure == "distance":
+        assert curvature is not None
+        return -lorentz.pairwise_distance(queries, gallery, curvature)
+    apex_is_query = (direction == "children") == measure.endswith("beta")
+    apex, other = (queries, gallery) if apex_is_query else (gallery, queries)
+    if measure.startswith("euclidean"):
+        angle = euclidean.pairwise_exterior_angle(apex, other)
+    else:
+        assert curvature is not None
+        angle = lorentz.pairwise_exterior_angle(apex, other, curvature)
+    if not apex_is_query:
+        angle = angle.T
+    return math.pi - angle if measure.endswith("beta") else angle
+
+
+def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curvature: lorentz.Curvature | None) -> None:
+    if measure not in MEASURES:
+        raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
+    if direction not in DIRECTIONS:
+        raise ValueError(
+            f"unknown direction {direction!r}: choose 'children' (queries are parents) "
+            "or 'parents' (queries are children)"
+        )
+    if measure in _HYPERBOLIC and curvature is None:
+        raise ValueError(f"measure {measure!r} is hyperbolic: pass curvature=, for a model `model.curvature`")
+    for name, embeddings in (("queries", queries), ("gallery", gallery)):
+        if embeddings.ndim != 2:
+            raise ValueError(f"{name} has shape {tuple(embeddings.shape)}: give a matrix of one embedding a row")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}: embed both with one model"
+        )
+    for name, embeddings in (("queries", queries), ("gallery", gallery)):
+        bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
+        if len(bad):
+            rows = ", ".join(str(row) for row in bad[:_ROWS_NAMED].tolist())
+            more = ", ..." if len(bad) > _ROWS_NAMED else ""
+            raise ValueError(
+                f"{name} holds NaN or infinite values in {len(bad)} of {len(embeddings)} rows (rows {rows}{more}): "
+                "drop them or look at the images they come from"
+            )

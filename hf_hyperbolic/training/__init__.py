@@ -1,0 +1,1 @@
+"""What `training/train.py` and `training/evaluate.py` share; nothing in the library imports it."""

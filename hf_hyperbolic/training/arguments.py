@@ -1,0 +1,144 @@
+"""Everything a training run can be told, in one printable dataclass that is saved with the run."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+
+@dataclass
+class TrainArguments:
+    """Settings of one run; the defaults train on the embedded scenes on a CPU."""
+
+    output_dir: str = field(default="outputs/train", metadata={"help": "where checkpoints, logs and the model go"})
+
+    # data
+    data: str = field(
+        default="scenes",
+        metadata={
+            "help": "'scenes' for the embedded scenes, or a folder with instances_train.json, instances_val.json "
+            "(COCO format) and the images"
+        },
+    )
+    scenes_dir: str = field(default="outputs/scenes", metadata={"help": "where the embedded scenes are rendered to"})
+    train_scenes: int = field(default=6000, metadata={"help": "embedded scenes to train on"})
+    val_scenes: int = field(default=400, metadata={"help": "embedded scenes to validate on"})
+    threshold: float = field(default=0.8, metadata={"help": "share of a box inside another that makes it its child"})
+    min_box_size: float = field(
+        default=4.0, metadata={"help": "boxes narrower or lower than this are skipped (pixels)"}
+    )
+
+    # model
+    backbone: str = field(
+        default="resnet-tiny",
+        metadata={
+            "help": "resnet-tiny (from scratch), or a transformers vision checkpoint: openai/clip-vit-base-patch16"
+        },
+    )
+    image_size: int = field(default=64, metadata={"help": "side of the crops the model sees, in pixels"})
+    projection_dim: int = field(default=128, metadata={"help": "dimension of the embedding"})
+    projection_norm: str = field(default="none", metadata={"help": "none or batchnorm, on the projection's output"})
+    geometry: str = field(default="lorentz", metadata={"help": "lorentz or euclidean"})
+    curvature_init: float = field(default=1.0, metadata={"help": "initial c of the hyperboloid of curvature -c"})
+    learn_curvature: bool = field(default=True, metadata={"help": "train the curvature"})
+
+    # batches
+    scenes_per_batch: int = field(default=24, metadata={"help": "images whose full scene is in a batch"})
+    boxes_per_scene: int = field(default=11, metadata={"help": "at most this many boxes of each of them"})
+    mated_boxes_per_scene: int = field(default=0, metadata={"help": "of these, how many bring cross-image mates"})
+    mates_per_box: int = field(default=1, metadata={"help": "K: cross-image mates for each mated box"})
+    cross_parents: str = field(default="scene", metadata={"help": "whose cross-image pairs count: scene, all or none"})
+    context: float = field(default=0.0, metadata={"help": "share of a box's side shown beyond it on each side"})
+    crop_mode: str = field(default="resize", metadata={"help": "resize (squash to a square) or pad"})
+    flip: bool = field(default=True, metadata={"help": "mirror images at random"})
+
+    # loss
+    loss: str = field(default="angle", metadata={"help": "angle or cosine"})
+    own_weight: float = field(default=0.0, metadata={"help": "share of the loss that looks at own-image pairs alone"})
+    temperature_init: float = field(default=0.07, metadata={"help": "initial tau"})
+
+    # optimisation
+    max_steps: int = field(default=1000, metadata={"help": "optimiser steps"})
+    learning_rate: float = field(default=2e-3, metadata={"help": "peak learning rate of the head and scalars"})
+    backbone_learning_rate: float | None = field(default=None, metadata={"help": "peak for the backbone, if another"})
+    weight_decay: float = field(default=0.05, metadata={"help": "on matrices and kernels; never on scalars and norms"})
+    adam_beta1: float = field(default=0.9)
+    adam_beta2: float = field(default=0.999)
+    warmup_steps: int = field(default=50, metadata={"help": "steps of linear warm-up before the cosine decay"})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "clip the gradient's norm; 0 for no clipping"})
+    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16"})
+
+    # bookkeeping
+    seed: int = field(default=0)
+    num_workers: int = field(default=0, metadata={"help": "processes that decode and crop"})
+    image_cache_gb: float = field(default=1.0, metadata={"help": "decoded images kept in memory, for each worker"})
+    logging_steps: int = field(default=10)
+    eval_steps: int = field(default=250, metadata={"help": "validate, keep the best and save a checkpoint this often"})
+    eval_images: int = field(default=200, metadata={"help": "validation images looked at while training"})
+    keep_checkpoints: int = field(default=2, metadata={"help": "newest checkpoints kept"})
+    resume: bool = field(default=False, metadata={"help": "go on from the newest checkpoint in output_dir"})
+    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is an accelerator"})
+
+    def __post_init__(self) -> None:
+        choices = {
+            "geometry": ("lorentz", "euclidean"),
+            "loss": ("angle", "cosine"),
+            "cross_parents": ("scene", "all", "none"),
+            "crop_mode": ("resize", "pad"),
+            "projection_norm": ("none", "batchnorm"),
+            "mixed_precision": ("no", "bf16", "fp16"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"--{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name in ("image_size", "projection_dim", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_steps < 0:
+            raise ValueError(f"--max_steps cannot be negative, got {self.max_steps}")
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"--threshold must lie in (0, 1], got {self.threshold}")
+        if not 0 <= self.own_weight <= 1:
+            raise ValueError(f"--own_weight must lie in [0, 1], got {self.own_weight}")
+
+    @classmethod
+    def parse(cls, argv: list[str]) -> "TrainArguments":
+        """From a command line, whose first word may be a YAML file; options after it override it.
+
+        Raises:
+            ValueError: a key of the file is unknown; the message lists the known ones.
+        """
+        defaults: dict[str, Any] = {}
+        if argv and argv[0].endswith((".yaml", ".yml")):
+            defaults = read_yaml(argv[0], {f.name for f in fields(cls)})
+            argv = argv[1:]
+        parser = HfArgumentParser(cls)  # type: ignore[arg-type]
+        parser.set_defaults(**defaults)
+        return parser.parse_args_into_dataclasses(argv)[0]
+
+    @classmethod
+    def load(cls, run: str | Path) -> "TrainArguments":
+        """The settings saved with a run."""
+        return cls(**json.loads((Path(run) / "arguments.json").read_text()))
+
+    def save(self, run: str | Path) -> None:
+        (Path(run) / "arguments.json").write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def read_yaml(path: str, known: set[str]) -> dict[str, Any]:
+    """A flat YAML mapping whose keys are all in `known`."""
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such configuration file; see training/configs/") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold one mapping of settings to values")
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ValueError(f"{path}: unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    return content

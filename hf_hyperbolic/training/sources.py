@@ -1,0 +1,52 @@
+"""From the `data` setting of a run to boxes and hierarchies."""
+
+from pathlib import Path
+
+from accelerate import PartialState
+
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
+from hf_hyperbolic.data.images import drop_images, find_broken
+from hf_hyperbolic.data.scenes import write_scenes
+
+
+def load_split(
+    data: str,
+    split: str,
+    scenes_dir: str = "outputs/scenes",
+    scenes: int = 400,
+    min_box_size: float = 4.0,
+    threshold: float = 0.8,
+    num_workers: int = 0,
+) -> tuple[BoxTable, Hierarchy]:
+    """The boxes of a split and their hierarchy.
+
+    Args:
+        data: `"scenes"`, or a folder with `instances_{split}.json` in COCO format and the images beside it.
+        split: `"train"`, `"val"`, ...; the embedded scenes have `"test"` and `"ood"` (out of domain) too.
+        scenes_dir: where embedded scenes are rendered to, once.
+        scenes: how many of them.
+        min_box_size: boxes narrower or lower than this, in pixels, are skipped.
+        threshold: see `build_hierarchy`.
+        num_workers: processes that render.
+
+    Raises:
+        FileNotFoundError: the folder has no such split.
+        ValueError: nothing usable is left of it.
+    """
+    if data == "scenes":
+        with PartialState().main_process_first():
+            annotations = write_scenes(scenes_dir, split, scenes, num_workers=num_workers)
+    else:
+        annotations = Path(data) / f"instances_{split}.json"
+    table = read_coco(annotations, min_size=min_box_size)
+    return table, build_hierarchy(table, threshold=threshold)
+
+
+def without_broken_images(table: BoxTable, num_workers: int = 0) -> BoxTable:
+    """The table less the images that cannot be decoded, each of them recorded among its problems."""
+    broken = find_broken(table, num_workers=num_workers)
+    if not broken:
+        return table
+    return drop_images(table, broken)
