@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
@@ -19,13 +19,13 @@ from .euclidean import radius as euclidean_radius
 from .lorentz import exp_map0 as lorentz_exp_map0
 from .lorentz import norm, promote
 from .lorentz import radius as lorentz_radius
+from .vision_backbone import HUB_ARGUMENTS, align_weights, floating_dtype, load_backbone, model_type, pool
 
 HEAD_FIELDS = tuple(
     name
     for name in inspect.signature(HyperbolicCLIPVisionConfig.__init__).parameters
     if name not in ("self", "backbone_config", "kwargs")
 )
-HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 @dataclass
@@ -131,7 +131,7 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
                 f"{type(self.backbone).__name__} pools to {features.shape[-1]} dimensions, but its configuration tells "
                 f"{self.config.feature_dim}: this backbone cannot be used"
             )
-        embeds, tangent = self.lift(self.projection(features.to(_dtype(self.projection))))
+        embeds, tangent = self.lift(self.projection(features.to(floating_dtype(self.projection))))
         return HyperbolicCLIPVisionOutput(
             embeds=embeds,
             tangent=tangent,
@@ -154,10 +154,8 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         with torch.autocast(projected.device.type, enabled=False):
             (tangent,) = promote(projected)
             if isinstance(self.tangent_norm, nn.BatchNorm1d):
-                statistics = (
-                    self.tangent_norm.running_mean
-                )  # float32 unless the model was cast, by .half() or .double()
-                assert statistics is not None
+                # float32 unless the whole model was cast, by .half() or .double()
+                statistics = self.tangent_norm.get_buffer("running_mean")
                 tangent = self.tangent_norm(tangent.to(statistics.dtype)).to(tangent.dtype)
             tangent = self.alpha.to(tangent.dtype) * tangent
             if self.config.geometry == "euclidean":
@@ -180,7 +178,7 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     def curvature(self) -> Tensor:
         """0-d float tensor c > 0 of the hyperboloid of curvature -c, within its bounds; 0 in Euclidean space."""
         if self.config.geometry == "euclidean":
-            return torch.zeros_like(self.log_curvature)
+            return torch.zeros_like(promote(self.log_curvature)[0])
         return _bounded_exp(self.log_curvature, *self.config.curvature_bounds)
 
     @property
@@ -196,7 +194,7 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     @property
     def dtype(self) -> torch.dtype:
         """The backbone's: that of the first parameter would be a scalar's, which is float32 always."""
-        return _dtype(self.backbone)
+        return floating_dtype(self.backbone)
 
     def radii(self, embeds: Tensor) -> Tensor:
         """(..., D) embeddings -> (...) distance to the origin in the model's space."""
@@ -245,10 +243,12 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         """Loads a checkpoint of this model; a checkpoint of another one goes to `from_backbone_pretrained`."""
         if pretrained_model_name_or_path is not None and kwargs.get("state_dict") is None:
             hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
-            found = _model_type(pretrained_model_name_or_path, hub)
+            found = model_type(pretrained_model_name_or_path, **hub)
             if found not in (None, cls.config_class.model_type) and not isinstance(config, str | os.PathLike):
                 return cls.from_backbone_pretrained(pretrained_model_name_or_path, config=config, **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+        align_weights(loaded[0] if isinstance(loaded, tuple) else loaded)  # a tuple with output_loading_info
+        return loaded
 
     @classmethod
     def from_backbone_pretrained(
@@ -272,18 +272,9 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
             ValueError: the checkpoint is of this class already, or holds no weights of a vision backbone.
         """
         head = {name: kwargs.pop(name) for name in HEAD_FIELDS if name in kwargs}
-        hub = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "trust_remote_code") if name in kwargs}
-        found = AutoConfig.from_pretrained(name_or_path, **hub)
-        if found.model_type == cls.config_class.model_type:
+        backbone = load_backbone(name_or_path, **kwargs)
+        if backbone.config.model_type == cls.config_class.model_type:
             raise ValueError(f"{name_or_path} holds a {cls.__name__} already: load it with from_pretrained")
-        backbone, info = AutoModel.from_pretrained(
-            name_or_path, config=getattr(found, "vision_config", found), output_loading_info=True, **kwargs
-        )
-        if len(info["missing_keys"]) > len(backbone.state_dict()) / 2:
-            raise ValueError(
-                f"{name_or_path} lacks {len(info['missing_keys'])} of the {len(backbone.state_dict())} weights of a "
-                f"{type(backbone).__name__}: give a checkpoint with a vision tower"
-            )
         settings = {name: getattr(config, name) for name in HEAD_FIELDS} if config is not None else {}
         config = cls.config_class(backbone_config=copy.deepcopy(backbone.config), **{**settings, **head})
         model = cls._from_config(config, dtype=backbone.dtype).to(backbone.device)
@@ -292,32 +283,10 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         return model.eval()
 
 
-def pool(outputs: Any) -> Tensor:
-    """One feature vector an image from a backbone's output.
-
-    Args:
-        outputs: with `pooler_output` (B, F) or (B, F, 1, 1), as CLIP (the class token after the last layer norm),
-            ResNet or ConvNeXt give; without it, `last_hidden_state` is averaged over places, (B, F, h, w), or over
-            tokens, (B, T, F).
-
-    Returns:
-        (B, F) features.
-    """
-    pooled = getattr(outputs, "pooler_output", None)
-    if pooled is not None:
-        return pooled.flatten(1)
-    hidden = outputs.last_hidden_state
-    return hidden.mean((-2, -1)) if hidden.ndim == 4 else hidden.mean(1)
-
-
 def _projection(feature_dim: int, dim: int, layers: int) -> nn.Sequential:
     if layers == 1:
         return nn.Sequential(nn.Linear(feature_dim, dim, bias=False))
     return nn.Sequential(nn.Linear(feature_dim, feature_dim), nn.GELU(), nn.Linear(feature_dim, dim, bias=False))
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    return next(parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
 
 
 def _bounded_exp(log_value: Tensor, low: float, high: float) -> Tensor:
@@ -326,11 +295,3 @@ def _bounded_exp(log_value: Tensor, low: float, high: float) -> Tensor:
     bounded = log_value.clamp(math.log(low), math.log(high)).detach() + (log_value - log_value.detach())
     value = bounded.exp()
     return value.clamp(low, high).detach() + (value - value.detach())
-
-
-def _model_type(name_or_path: str | os.PathLike, hub: dict[str, Any]) -> str | None:
-    """The `model_type` in a checkpoint's config.json, None if there is none to read."""
-    try:
-        return PreTrainedConfig.get_config_dict(name_or_path, **hub)[0].get("model_type")
-    except OSError:
-        return None

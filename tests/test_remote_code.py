@@ -1,4 +1,4 @@
-"""A checkpoint carries its code: it loads where this package cannot be imported, from a folder or from the Hub's cache."""
+"""A checkpoint carries its code: it loads where this package cannot be imported, from a folder or the Hub's cache."""
 
 import json
 import os
@@ -16,7 +16,13 @@ from transformers import CLIPVisionConfig, ResNetConfig, pipeline
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, make_image_processor
 
-CODE = {"modeling_hyperbolic_clip.py", "configuration_hyperbolic_clip.py", "lorentz.py", "euclidean.py"}
+CODE = {
+    "modeling_hyperbolic_clip.py",
+    "configuration_hyperbolic_clip.py",
+    "lorentz.py",
+    "euclidean.py",
+    "vision_backbone.py",
+}
 BLOCK_THE_PACKAGE = """
 import sys
 

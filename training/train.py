@@ -32,9 +32,9 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model
-from hf_hyperbolic.training.embed import embed_nodes, normalise
+from hf_hyperbolic.training.embed import normalise
 from hf_hyperbolic.training.gather import gather_embeddings
-from hf_hyperbolic.training.sources import load_split, without_broken_images
+from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.validation import Validation
 
 
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
         batches, batch_size=None, sampler=range(progress.step, args.max_steps), num_workers=args.num_workers,
         pin_memory=accelerator.device.type == "cuda",
     )  # fmt: skip
-    validation = Validation(val_table, val_hierarchy, args, mean, std, cache)
+    validation = Validation(val_table, args, mean, std, cache)
 
     stop_requested = False
 
@@ -187,6 +187,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.max_grad_norm:
             accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
         optimizer.step()
+        model.clamp_scalars_()
         optimizer.zero_grad()
         progress.step += 1
         bar.update()

@@ -39,8 +39,8 @@ def calibrate(reference_scores: torch.Tensor, correction: Correction, neighbours
             any score is left as it is.
         correction: `"centred"` takes off the mean; `"zscored"` divides by the standard deviation too; `"csls"` takes
             off half the mean of the `neighbours` best (CSLS of Conneau et al. 2018, "Word translation without
-            parallel data", halved and less the query's own term: the ranking is the same). It removes half of an item's lead
-            over all queries, where centring removes all of it.
+            parallel data", halved and less the query's own term: the ranking is the same). It removes half of an
+            item's lead over all queries, where centring removes all of it.
         neighbours: of `"csls"`.
 
     Raises:

@@ -45,8 +45,8 @@ class ChildToParent:
     gallery_images: np.ndarray
 
     def relevance(self, rows: slice) -> np.ndarray:
-        """(q, G) bool: which gallery nodes count for a slice of the queries; a query never counts for itself."""
-        return self.gallery_labels.T[self.query_labels[rows]] & ~self.itself(rows)
+        """(q, G) bool: which gallery nodes count for a slice of the queries."""
+        return self.gallery_labels.T[self.query_labels[rows]]
 
     def itself(self, rows: slice) -> np.ndarray:
         """(q, G) bool: gallery nodes that are the query."""

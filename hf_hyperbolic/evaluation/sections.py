@@ -35,7 +35,7 @@ class EvaluationSettings:
         max_pairs: ancestry pairs behind an AUC, at most.
         resamples: of the bootstrap.
         resample_images: draw whole images instead of single box queries (child -> parent, own scene), since the boxes
-            of an image are not independent; intervals are wider.
+            of an image are not independent; intervals are wider (the median rank's is over queries all the same).
     """
 
     ks: Sequence[K] = parent_to_child.KS

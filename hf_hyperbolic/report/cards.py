@@ -141,5 +141,5 @@ def _line(start: float, end: float, colour: str) -> str:
 
 
 def _tick(value: float, dashes: str) -> str:
-    place = _at(value)
-    return f'<line x1="{place}" x2="{place}" y1="4" y2="22" stroke="{MUTED}" stroke-width="1.5" stroke-dasharray="{dashes}"/>'
+    place, paint = _at(value), f'stroke="{MUTED}" stroke-width="1.5" stroke-dasharray="{dashes}"'
+    return f'<line x1="{place}" x2="{place}" y1="4" y2="22" {paint}/>'

@@ -57,7 +57,8 @@ def render_example(hierarchy: Hierarchy, chosen: int, crop_of: CropOf) -> Markup
     uri = thumbnail_uri(crop_of(chosen), _SCENE_PIXELS)
     picture = (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="a scene with its annotated boxes">'
-        f'<image href="{text(uri)}" width="{width:g}" height="{height:g}" preserveAspectRatio="none"/>{"".join(drawn)}</svg>'
+        f'<image href="{text(uri)}" width="{width:g}" height="{height:g}" preserveAspectRatio="none"/>'
+        f"{''.join(drawn)}</svg>"
     )
     used = sorted({int(hierarchy.level[node]) for node in members})
     key = join(tag("span", level_name(level), class_="level", style=f"--level:{level_colour(level)}") for level in used)

@@ -104,20 +104,18 @@ def radius_by_level(radii: np.ndarray, levels: np.ndarray) -> Figure:
         axes.plot(
             [median], [base - 0.08], marker="o", markersize=6, color=PAPER, markeredgecolor=colour, markeredgewidth=2
         )
-        label = f"median {median:.3g}"
-        right = median > (grid[0] + grid[-1]) / 2
+        left = median > grid[0] + 0.65 * (grid[-1] - grid[0])
         axes.annotate(
-            label, (median, base - 0.08), xytext=(-9 if right else 9, -11), textcoords="offset points",
-            ha="right" if right else "left", fontsize=9, color=INK,
+            f"median {median:.3g}", (first if left else third, base - 0.08), xytext=(-8 if left else 8, 0),
+            textcoords="offset points", ha="right" if left else "left", va="center", fontsize=9.5, color=INK,
         )  # fmt: skip
     style_axes(axes, xlabel="distance from the origin")
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#eef1f3", linewidth=0.8)
     axes.set_yticks(range(len(present)))
     axes.set_yticklabels([f"{level_name(level)}\nn = {(levels == level).sum():,}" for level in reversed(present)])
-    for name, level in zip(axes.get_yticklabels(), reversed(present), strict=True):
-        name.set_color(level_colour(level))
-    axes.set_ylim(-0.45, len(present) - 0.1)
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.set_ylim(-0.3, len(present) - 0.1)
     axes.set_xlim(grid[0], grid[-1])
     return figure
 

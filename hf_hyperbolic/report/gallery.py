@@ -134,7 +134,8 @@ def galleries(
         chosen = _choose(hierarchy, pool, queries_per_level, rng)
         rows = [search(hierarchy, scorers[direction], query, candidates, direction, top) for query in chosen]
         if rows := [row for row in rows if row.hits]:
-            title = f"{level_name(level)} → {direction}".capitalize()
+            among = ", among boxes" if candidates is wholes else ""
+            title = f"{level_name(level)} → {direction}{among}".capitalize()
             found.append(Gallery(title, f"{about} ({len(candidates):,})", measures[direction], tuple(rows), level > 2))
     return found
 
@@ -179,7 +180,9 @@ def _choose(hierarchy: Hierarchy, pool: np.ndarray, count: int, rng: np.random.G
         lambda n: True,
     ):
         for node in order:
-            if len(chosen) < count and node not in chosen and allowed(node):
+            if len(chosen) == count:
+                return chosen
+            if node not in chosen and allowed(node):
                 chosen.append(int(node))
     return chosen
 

@@ -22,7 +22,7 @@ from ..lorentz import radius
 from .style import DEEPEST, INK, LEVEL_COLOURS, MUTED, PAPER, level_colour, level_marker, level_name, new_figure
 
 THUMBNAIL = 96  # pixels of a thumbnail's longer side, twice what it takes on screen
-_LARGEST_CLOUD = 6000
+LARGEST_CLOUD = 6000
 
 
 def embedding_radii(embeds: np.ndarray, curvature: float | None) -> np.ndarray:
@@ -103,18 +103,19 @@ def poincare_disk(
     else:
         radii = embedding_radii(embeds, None)
         places = plane_directions(embeds) * (radii / max(float(radii.max()), 1e-12) * 0.97)[:, None]
-    figure = new_figure(6.0, 6.4)
+    figure = new_figure(6.0, 6.3)
     axes = figure.add_subplot()
     axes.set_aspect("equal")
-    axes.set_xlim(-1.05, 1.05)
-    axes.set_ylim(-1.12, 1.05)
+    axes.set_xlim(-1.03, 1.03)
+    axes.set_ylim(-1.14, 1.02)
     axes.axis("off")
     _backdrop(axes, embeds, curvature if hyperbolic else None)
     shown = _sample(levels)
+    size = 14 * min(1.0, math.sqrt(1500 / len(shown)))
     for level in [int(level) for level in np.unique(levels)[::-1]]:
         rows = shown[levels[shown] == level]
         axes.scatter(
-            places[rows, 0], places[rows, 1], s=16 if level == 0 else 11, marker=level_marker(level),
+            places[rows, 0], places[rows, 1], s=1.5 * size if level == 0 else size, marker=level_marker(level),
             color=level_colour(level), alpha=0.55, linewidths=0, label=level_name(level), zorder=2,
         )  # fmt: skip
     if hierarchy is not None and len(example_images):
@@ -123,7 +124,7 @@ def poincare_disk(
     handles, labels = axes.get_legend_handles_labels()
     legend = axes.legend(
         handles[::-1], labels[::-1], loc="lower center", ncols=len(labels), frameon=False, fontsize=11,
-        labelcolor=INK, markerscale=2, handletextpad=0.2, columnspacing=1.4, bbox_to_anchor=(0.5, -0.005),
+        labelcolor=INK, markerscale=7 / math.sqrt(size), handletextpad=0.2, columnspacing=1.4, bbox_to_anchor=(0.5, -0.005),
     )  # fmt: skip
     for handle in legend.legend_handles:
         handle.set_alpha(1)  # type: ignore[union-attr]
@@ -143,10 +144,10 @@ def _backdrop(axes: Axes, embeds: np.ndarray, curvature: float | None) -> None:
         previous = place
         axes.add_patch(Circle((0, 0), place, fill=False, edgecolor="#d5dde1", linewidth=0.8, zorder=1))
         axes.annotate(
-            f"{distance:g}", (0, place), fontsize=9.5, color=MUTED, ha="center", va="center", zorder=6,
+            f"{distance:g}", (0, place), fontsize=9.5, color=MUTED, ha="center", va="center", zorder=4,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.75},
         )  # fmt: skip
-    axes.plot([0], [0], marker="+", markersize=9, color=INK, zorder=6)
+    axes.plot([0], [0], marker="+", markersize=9, color=INK, zorder=4)
 
 
 def _round_step(largest: float) -> float:
@@ -157,10 +158,10 @@ def _round_step(largest: float) -> float:
 
 
 def _sample(levels: np.ndarray) -> np.ndarray:
-    """Rows to draw: all of them, or an even share of each level of a large set."""
-    if len(levels) <= _LARGEST_CLOUD:
+    """Rows to draw: all of them, or LARGEST_CLOUD drawn at random."""
+    if len(levels) <= LARGEST_CLOUD:
         return np.arange(len(levels))
-    return np.sort(np.random.default_rng(0).permutation(len(levels))[:_LARGEST_CLOUD])
+    return np.sort(np.random.default_rng(0).permutation(len(levels))[:LARGEST_CLOUD])
 
 
 def _draw_trees(
@@ -187,7 +188,8 @@ def _draw_trees(
         for node in members:
             place, level = places[row_of[node]], int(hierarchy.level[node])
             axes.scatter(
-                place[0], place[1], s=46, marker=level_marker(level), color=level_colour(level), edgecolors=PAPER, linewidths=0.9,
+                place[0], place[1], s=46, marker=level_marker(level), color=level_colour(level), edgecolors=PAPER,
+                linewidths=0.9,
                 zorder=4,
             )  # fmt: skip
             if crop_of is not None and all(np.abs(place - other).max() > 0.17 for other in taken):

@@ -1,6 +1,7 @@
 """The report's sentences. Those that state a number are built from the results; none is typed in."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..data.hierarchy import Hierarchy
@@ -16,19 +17,19 @@ def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperboli
         parts.append(f"({settings['backbone']}{size})")
     parts.append("was trained")
     if settings.get("data") == "scenes":
-        parts.append(
-            f"on {settings['train_scenes']:,} drawn scenes" if settings.get("train_scenes") else "on drawn scenes"
-        )
+        count = settings.get("train_scenes")
+        parts.append(f"on {count:,} drawn scenes" if count else "on drawn scenes")
     elif settings.get("data"):
-        parts.append(f"on the photographs of {settings['data']}")
+        parts.append(f"on the images of {Path(str(settings['data'])).name}")
     if settings.get("max_steps"):
         parts.append(f"for {settings['max_steps']:,} steps")
     parts.append("to tell what is inside an image, and what it is a part of.")
     boxes = int((hierarchy.active() & (hierarchy.node_label >= 0)).sum())
     levels = int(hierarchy.level.max(initial=0)) + 1
+    split = f" of the {settings['split']} split" if settings.get("split") else ""
     tested = (
-        f"It is tested here on {hierarchy.num_images:,} images that it was not trained on, with {boxes:,} boxes of "
-        f"{hierarchy.num_classes:,} classes on {levels} levels."
+        f"It is tested here on {hierarchy.num_images:,} images{split}, with {boxes:,} boxes of "
+        f"{int(hierarchy.scene_labels().any(0).sum()):,} classes on {levels} levels."
     )
     return f"{' '.join(parts)} {tested}"
 
@@ -36,27 +37,32 @@ def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperboli
 def how_to_read(hyperbolic: bool) -> Markup:
     """A newcomer's guide to the figures."""
     space = (
-        "Every image, box or part is a point in hyperbolic space, which widens outwards as a tree does. Wholes lie near "
+        "Every image, box or part is a point in hyperbolic space, which widens outwards as a tree does. Wholes lie "
+        "near "
         "the origin, their parts further out in the same direction."
         if hyperbolic
-        else "Every image, box or part is a vector. Wholes are short vectors, their parts longer ones in the same direction."
+        else "Every image, box or part is a vector. Wholes are short, their parts longer in the same direction."
     )
     entries = (
         ("The space", space),
         (
             "The angle",
-            "A part should lie straight behind its whole, seen from the origin. Two angles say how straight: α, measured at "
+            "A part should lie straight behind its whole, seen from the origin. Two angles say how straight: α, "
+            "measured at "
             "the part, and β, measured at the whole. 180° is a perfect fit. α also grows when the whole is merely near "
             "the origin; β does not.",
         ),
         (
             "Right and wrong",
-            "Going down, a retrieved box is right when its class occurs in the query's tree; going up, a retrieved whole is "
-            "right when its tree holds the query's class. The very same image is not asked for; “own scene” asks for it.",
+            "Going down, a retrieved box is right when its class occurs in the query's tree; going up, a retrieved "
+            "whole is "
+            "right when its tree holds the query's class. The very same image is not asked for; “own scene” asks "
+            "for it.",
         ),
         (
             "Chance and best possible",
-            "Chance is what a random ranking reaches on the same queries. The best possible is often below 100 %: a query "
+            "Chance is what a random ranking reaches on the same queries. The best possible is often below 100 %: a "
+            "query "
             "with more right answers than places cannot find them all.",
         ),
         (
@@ -68,9 +74,11 @@ def how_to_read(hyperbolic: bool) -> Markup:
     return tag("dl", join(Markup(tag("dt", name) + tag("dd", about)) for name, about in entries), class_="reading")
 
 
-def limits(results: Mapping[str, Any], measures: Mapping[str, str]) -> Markup:
+def limits(results: Mapping[str, Any], measures: Mapping[str, str], settings: Mapping[str, Any]) -> Markup:
     """What the figures do not show, with this model's own numbers."""
     points: list[str] = []
+    threshold = settings.get("threshold")
+    share = f"to at least {100 * threshold:g} % " if isinstance(threshold, float | int) else ""
     pairs = measures["children"].partition("+")[0]
     points += _oracle_points(results, pairs)
     hub = lookup(results, "hubness", "child_to_parent", measures["parents"], "largest_share")
@@ -78,21 +86,24 @@ def limits(results: Mapping[str, Any], measures: Mapping[str, str]) -> Markup:
         beside = f" (random rankings: {number(hub['chance'], 'share')})" if hub.get("chance") is not None else ""
         points.append(
             f"Hubs: ranked by {measure_name(measures['parents'])}, the busiest scene is among the first ten of "
-            f"{number(hub['value'], 'share')} of the boxes{beside}. The larger the share, the less a ranking says of its query."
+            f"{number(hub['value'], 'share')} of the boxes{beside}. The larger the share, the less a ranking says "
+            "of its query."
         )
     cosine = lookup(results, "cone", "mean_cosine")
     if isinstance(cosine, float):
         points.append(
-            f"Cone: the mean cosine between two embeddings is {cosine:.2f}. Near 1 they all point one way, and only small "
+            f"Cone: the mean cosine between two embeddings is {cosine:.2f}. Near 1 they all point one way, and only "
+            "small "
             "differences of direction carry the content."
         )
     points.append(
-        "Classes, not instances: a scene that holds any door is right for every door. Common classes are therefore easy, "
+        "Classes, not instances: a scene that holds any door is right for every door. Common classes are therefore "
+        "easy, "
         "and chance is high where a few classes are everywhere."
     )
     points.append(
-        "Boxes stand for containment: a part is what lies at least 80 % (unless set otherwise) inside a larger box. Things "
-        "in front of others are taken for parts, and unannotated things count as absent."
+        f"Boxes stand for containment: a part is a box that lies {share}inside a larger one. Things in front of "
+        "others are taken for parts, and things without a box count as absent."
     )
     points += [note[0].upper() + note[1:].rstrip(".") + "." for note in results.get("notes", []) if note]
     return tag("ul", join(tag("li", point) for point in points), class_="plain")
@@ -127,11 +138,9 @@ def _oracle_points(results: Mapping[str, Any], measure: str) -> list[str]:
 def gallery_key() -> Markup:
     """What the marks of the galleries mean."""
     entries = (
-        Markup(
-            '<span class="right"><span class="mark" aria-hidden="true">✓</span>right: its class fits the query’s tree</span>'
-        ),
+        Markup('<span class="right"><span class="mark" aria-hidden="true">✓</span>right: the classes fit</span>'),
         Markup('<span class="wrong"><span class="mark" aria-hidden="true">✗</span>wrong</span>'),
-        Markup('<span class="hit"><span class="own" style="display:inline">own image</span></span>'),
+        Markup('<span class="hit"><span class="own" style="display:inline;margin-right:7px">own image</span></span>'),
         text("the angle below a label: 180° is a perfect fit"),
     )
     return tag("div", join(entries), class_="key")

@@ -17,7 +17,7 @@ from .cards import headline_cards
 from .example import example_images, render_example
 from .gallery import Gallery, galleries, render_gallery
 from .html import Markup
-from .poincare import embedding_radii, poincare_disk
+from .poincare import LARGEST_CLOUD, embedding_radii, poincare_disk
 
 _WAYS: tuple[Direction, ...] = ("children", "parents")
 _PANEL_NOTES = {
@@ -63,8 +63,8 @@ def write_report(
         curvature: c of the main system's space of curvature -c; None or 0 for a Euclidean model.
         metrics: lines of the run's `metrics.jsonl`; None leaves the training curves out.
         crop_of: node -> (H, W, 3) uint8, what lies in the node's box, neither padded nor widened.
-        settings: of the run, shown as they are; `backbone`, `image_size`, `data`, `train_scenes` and `max_steps`
-            also fill the opening sentence.
+        settings: of the run, shown as they are; `backbone`, `image_size`, `data`, `train_scenes`,
+            `max_steps` and `split` also fill the opening sentences, `threshold` the limits.
         title: of the page.
         summary: opening sentences in place of those made from `settings`.
         children_measure: what ranks the main system's results parent -> child.
@@ -89,7 +89,8 @@ def write_report(
     vectors = torch.as_tensor(embeds).detach().float().cpu()
     if vectors.ndim != 2 or len(vectors) != hierarchy.num_nodes:
         raise ValueError(
-            f"embeds has shape {tuple(vectors.shape)}, expected ({hierarchy.num_nodes}, D): one row a node of the hierarchy"
+            f"embeds has shape {tuple(vectors.shape)}, expected ({hierarchy.num_nodes}, D): one row a node of the "
+            "hierarchy"
         )
     main = next(iter(results))
     measures: dict[str, Mapping[str, str]] = {name: {"children": "cosine", "parents": "cosine"} for name in results}
@@ -111,7 +112,7 @@ def write_report(
         sections.append(_training(metrics))
     sections.append(
         html.section("reading", "How to read this", prose.how_to_read(hyperbolic), html.tag("h3", "Limits"),
-                     prose.limits(results[main], measures[main]))
+                     prose.limits(results[main], measures[main], settings))
     )  # fmt: skip
     sections.append(
         html.section("settings", "Settings", html.folded("All settings of the run", tables.settings_table(settings)))
@@ -142,7 +143,7 @@ def _example(hierarchy: Hierarchy, crop_of: Callable[[int], np.ndarray]) -> Mark
     chosen = example_images(hierarchy, 1)
     if not chosen:
         return Markup("")
-    lead = "One image of the split. Boxes that lie in a larger box are its parts, so the boxes make a tree; the model sees only crops."
+    lead = "Boxes that lie in a larger box are its parts, so the boxes of an image make a tree."
     return html.section("example", "What there is to learn", render_example(hierarchy, chosen[0], crop_of), lead=lead)
 
 
@@ -170,9 +171,12 @@ def _space(
         crop_of,
     )
     name = "Poincaré disk" if hyperbolic else "plane"
+    sampled = f" ({LARGEST_CLOUD:,} of {len(nodes):,} points, drawn at random)" if len(nodes) > LARGEST_CLOUD else ""
     about = (
-        f"The split in the {name}, coloured by level, with the trees of two images. The distance from the centre is true "
-        "(circles at the distances written on them); the direction is that of the two principal axes of all directions. It "
+        f"The split{sampled} in the {name}, coloured by level, with the trees of two images. The distance from the centre is "
+        "true "
+        "(circles at the distances written on them); the direction is that of the two principal axes of all "
+        "directions. It "
         "is a picture, not a map: points side by side here may be far apart."
     )
     radii = figures.radius_by_level(embedding_radii(embeds[nodes], curvature if hyperbolic else None), levels)
@@ -180,7 +184,7 @@ def _space(
         "space", "The space",
         html.figure(disk, f"embeddings in the {name}, scenes, objects and parts", about, kind="png", class_="wider"),
         html.tag("h3", "Distance from the origin, by level"),
-        html.figure(radii, "density of the distance from the origin for each level", "Dot: median. Bar: middle half.", class_="wide"),
+        html.figure(radii, "distance from the origin for each level", "Dot: median. Bar: middle half.", class_="wide"),
         lead="Wholes should lie nearer the origin than their parts.",
     )  # fmt: skip
 
@@ -192,7 +196,7 @@ def _figures_in_full(
 ) -> Markup:
     parts: list[Markup] = []
     if comparisons:
-        note = "Paired over the same queries, with 95 % bootstrap intervals: what a claim that one beats the other rests on."
+        note = "Paired over the same queries, with 95 % intervals: a claim that one beats the other rests on these."
         parts += [
             html.tag("h3", "Differences"),
             html.tag("p", note, class_="note"),
@@ -215,7 +219,7 @@ def _figures_in_full(
     if entailment := tables.entailment_table(results, measures):
         note = "Pairs of whole and part against three kinds of other pairs. Oracles that see no image stand below."
         parts += [html.tag("h3", "Entailment"), html.tag("p", note, class_="note"), entailment]
-    note = "Hubs and cones are faults: lower is better for both. Busiest: share of the queries that have one item in their first ten."
+    note = "Hubs and cones are faults, lower is better. Busiest: share of the queries with one item in their first ten."
     parts += [html.tag("h3", "Geometry"), html.tag("p", note, class_="note"), tables.geometry_table(results, measures)]
     lead = "Each value with its 95 % interval below it. The small print under a system says what ranks."
     return html.section("tables", "All figures", *parts, lead=lead)

@@ -15,7 +15,7 @@ PAPER = "#ffffff"
 
 # From the root outwards. Chosen to stay apart under protanopia, deuteranopia and tritanopia and, by lightness, in grey;
 # a marker goes with each, so that colour never speaks alone.
-LEVEL_COLOURS = ("#123a63", "#1f8a8c", "#e39b2d", "#b0406f", "#8a8f98")
+LEVEL_COLOURS = ("#123a63", "#2a9d9a", "#e39b2d", "#b0406f", "#a9b1ba")
 LEVEL_MARKERS = ("s", "o", "^", "D", "v")
 LEVEL_NAMES = ("scene", "object", "part", "part of a part", "deeper")
 DEEPEST = len(LEVEL_NAMES) - 1

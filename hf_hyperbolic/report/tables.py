@@ -14,13 +14,15 @@ RETRIEVAL = {
     "parent_to_child": (
         "Scene → boxes",
         "children",
-        "Query: a full scene. Gallery: all boxes. Right: boxes whose class occurs in the scene. OT: how far the classes "
+        "Query: a full scene. Gallery: all boxes. Right: boxes whose class occurs in the scene. OT: how far the "
+        "classes "
         "retrieved are from those wanted (1-D Wasserstein distance; lower is better).",
     ),
     "child_to_parent": (
         "Box → scenes",
         "parents",
-        "Query: a box. Gallery: all full scenes. Top-k: share of the first k that holds the query's class, first with the "
+        "Query: a box. Gallery: all full scenes. Top-k: share of the first k that holds the query's class, first "
+        "with the "
         "query's own image among the gallery, then without it.",
     ),
     "child_to_any_parent": (
@@ -40,9 +42,11 @@ RETRIEVAL = {
 # what the first table of a section shows; all figures stand behind "every figure and measure"
 _FIRST_FIGURES = {
     "parent_to_child": (
-        "recall@10%", "recall@50%", "recall@80%", "ot@10%", "ot@50%", "ot@80%", "precision@10", "average_precision",
+        "recall@10%", "recall@50%", "recall@80%", "ot@10%", "ot@50%", "precision@10", "average_precision",
     ),
-    "child_to_parent": ("top_5", "top_10", "top_50", "top_5_other_images", "top_10_other_images", "top_50_other_images"),
+    "child_to_parent": (
+        "top_5", "top_10", "top_50", "top_5_other_images", "top_10_other_images", "top_50_other_images",
+    ),
 }  # fmt: skip
 _VARIANTS = ("child_to_any_parent",)
 
@@ -75,9 +79,7 @@ def entailment_table(results: Results, measures: Measures) -> Markup:
     chosen = [(system, measures[system]["children"].partition("+")[0]) for system in results]
     every = [(system, measure) for system in results for measure in results[system].get("entailment", {})]
     heads = [
-        Markup(
-            text(figure_name(f)) + tag("small", "boxes only" if f.endswith("_boxes") else "with scenes", class_="note")
-        )
+        Markup(text(figure_name(f)) + tag("small", "boxes only" if f.endswith("_boxes") else "with scenes"))
         for f in figures
     ]
 
@@ -98,24 +100,26 @@ def entailment_table(results: Results, measures: Measures) -> Markup:
 
 def geometry_table(results: Results, measures: Measures) -> Markup:
     """Radial order, hubs and the cone, one row a system."""
-    columns = (
-        ("Parent nearer the origin", lambda s: (("radial", "all"), "all")),
-        ("… boxes only", lambda s: (("radial", "boxes"), "boxes")),
-        ("Busiest box, scene → boxes", lambda s: (("hubness", "parent_to_child", measures[s]["children"], "largest_share"), "")),
-        ("Busiest scene, box → scenes", lambda s: (("hubness", "child_to_parent", measures[s]["parents"], "largest_share"), "")),
-    )  # fmt: skip
-    rows = []
+    hubs = "hubness"
+    columns = {
+        "Parent nearer the origin": ("radial", "all"),
+        "… boxes only": ("radial", "boxes"),
+        "Busiest box, scene → boxes": (hubs, "parent_to_child", "{children}", "largest_share"),
+        "Busiest scene, box → scenes": (hubs, "child_to_parent", "{parents}", "largest_share"),
+    }
+    rows: list[Markup] = []
+    chance: list[str] = []
     for index, system in enumerate(results):
-        cells: list[object] = [
-            cell(lookup(results[system], *path), name) for path, name in (f(system) for _, f in columns)
-        ]
+        paths = [[step.format(**measures[system]) for step in path] for path in columns.values()]
+        entries = [lookup(results[system], *path) for path in paths]
         cosine = lookup(results[system], "cone", "mean_cosine")
-        cells.append(f"{cosine:.2f}" if isinstance(cosine, float) else MISSING)
+        cells = [
+            *(cell(entry, "share") for entry in entries),
+            f"{cosine:.2f}" if isinstance(cosine, float) else MISSING,
+        ]
         rows.append(row(system, cells, "main" if index == 0 else None))
-    first = next(iter(results))
-    chance = [(lookup(results[first], *path) or {}).get("chance") for path, _ in (f(first) for _, f in columns)]
-    rows.append(_aside("chance", [*(number(value, "share") for value in chance), ""]))
-    return table(["System", *(title for title, _ in columns), "Mean cosine"], rows)
+        chance = chance or [number((entry or {}).get("chance"), "share") for entry in entries]
+    return table(["System", *columns, "Mean cosine"], [*rows, _aside("chance", [*chance, ""])])
 
 
 def comparison_table(comparisons: Mapping[str, Mapping[str, Entry]]) -> Markup:
@@ -134,8 +138,8 @@ def comparison_table(comparisons: Mapping[str, Mapping[str, Entry]]) -> Markup:
                 cells.append(MISSING)
                 continue
             verdict = "apart from 0" if entry["excludes_zero"] else "not told from 0"
-            span = f"{100 * entry['low']:+.1f} to {100 * entry['high']:+.1f}"
-            cells.append(Markup(text(f"{100 * entry['value']:+.1f}") + tag("small", span) + tag("small", verdict)))
+            span = f"{_points(entry['low'])} to {_points(entry['high'])}"
+            cells.append(Markup(text(_points(entry["value"])) + tag("small", span) + tag("small", verdict)))
         rows.append(row(f"minus {system}", cells))
     return table(["Main system, percentage points", *names], rows)
 
@@ -159,9 +163,7 @@ def _figures(results: Results, section: str) -> list[str]:
 def _protocol(results: Results, section: str, figures: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Markup:
     rows = _system_rows(results, section, figures, pairs) + _levels(results, section, figures, ("chance", "ceiling"))
     heads = [
-        Markup(
-            text(figure_name(f)) + (tag("small", "other images", class_="note") if f.endswith("_other_images") else "")
-        )
+        Markup(text(figure_name(f)) + (tag("small", "other images") if f.endswith("_other_images") else ""))
         for f in figures
     ]
     return table(["System", *heads], rows)
@@ -193,3 +195,8 @@ def _levels(results: Results, section: str, figures: Sequence[str], fields: Sequ
 
 def _aside(label: object, cells: Sequence[object]) -> Markup:
     return row(label, cells, "aside")
+
+
+def _points(share: float) -> str:
+    """A difference of shares in percentage points, signed."""
+    return f"{100 * share:+.1f}".replace("-", "−")

@@ -63,3 +63,10 @@ def replace_folder(aside: Path, final: Path) -> None:
         os.replace(final, old)
     os.replace(aside, final)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file aside and renames it."""
+    aside = path.with_name(f"writing-{path.name}")
+    aside.write_text(text)
+    os.replace(aside, path)

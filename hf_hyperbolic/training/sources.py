@@ -7,7 +7,7 @@ from accelerate import PartialState
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
-from hf_hyperbolic.data.images import drop_images, find_broken
+from hf_hyperbolic.data.images import drop_broken
 from hf_hyperbolic.data.scenes import write_scenes
 
 
@@ -29,7 +29,7 @@ def load_split(
         scenes: how many of them.
         min_box_size: boxes narrower or lower than this, in pixels, are skipped.
         threshold: see `build_hierarchy`.
-        num_workers: processes that render.
+        num_workers: processes that render or check.
 
     Raises:
         FileNotFoundError: the folder has no such split.
@@ -38,15 +38,10 @@ def load_split(
     if data == "scenes":
         with PartialState().main_process_first():
             annotations = write_scenes(scenes_dir, split, scenes, num_workers=num_workers)
+        table = read_coco(annotations, min_size=min_box_size)
     else:
-        annotations = Path(data) / f"instances_{split}.json"
-    table = read_coco(annotations, min_size=min_box_size)
+        table = read_coco(Path(data) / f"instances_{split}.json", min_size=min_box_size)
+        if split != "train":
+            # every node of it will be embedded; in training a broken image is skipped when it is met
+            table = drop_broken(table, max(1, num_workers))
     return table, build_hierarchy(table, threshold=threshold)
-
-
-def without_broken_images(table: BoxTable, num_workers: int = 0) -> BoxTable:
-    """The table less the images that cannot be decoded, each of them recorded among its problems."""
-    broken = find_broken(table, num_workers=num_workers)
-    if not broken:
-        return table
-    return drop_images(table, broken)

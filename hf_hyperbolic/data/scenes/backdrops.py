@@ -10,11 +10,7 @@ from .style import RGB, dark, hsv, mix, pale
 def sky(canvas: Canvas, rng: random.Random, horizon: float) -> None:
     """Sky down to the horizon, with sun or moon, stars or clouds."""
     top, low = canvas.style.light.sky
-    lit = mix(low, (255, 255, 255), 0.0)
-    ambient = canvas.style.light.ambient
-    undo = (1 / ambient[0], 1 / ambient[1], 1 / ambient[2])  # a sky has its own light
-    own = lambda c: (c[0] * undo[0], c[1] * undo[1], c[2] * undo[2])  # noqa: E731
-    canvas.gradient(horizon - 0.02, 1.01, own(lit), own(top))
+    canvas.gradient(horizon - 0.02, 1.01, low, top, lit=True)
     if rng.random() < 0.45:
         x, y, r = rng.uniform(0.1, 0.9), rng.uniform(max(horizon + 0.12, 0.66), 0.95), rng.uniform(0.035, 0.06)
         glow = (250, 246, 220) if canvas.style.light.dark else (255, 236, 160)

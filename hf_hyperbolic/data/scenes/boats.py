@@ -21,19 +21,19 @@ def sailboat(canvas: Canvas, rng: random.Random) -> None:
         canvas.stroke(((0.0, 0.14), (0.0, 0.97)), 0.022, canvas.style["wood"])
     with canvas.part("sail"):
         belly = rng.uniform(0.30, 0.40)
-        canvas.polygon(((0.02, 0.94), (0.02, 0.24), (belly, 0.24), (0.8 * belly, 0.46), (0.45 * belly, 0.72)), cloth)
-        canvas.polygon(((0.02, 0.52), (0.02, 0.42), (0.83 * belly, 0.42), (0.74 * belly, 0.52)), stripe)
+        canvas.polygon(((0.02, 0.94), (0.02, 0.35), (belly, 0.35), (0.8 * belly, 0.53), (0.45 * belly, 0.76)), cloth)
+        canvas.polygon(((0.02, 0.62), (0.02, 0.53), (0.8 * belly, 0.53), (0.68 * belly, 0.62)), stripe)
         if rng.random() < 0.5:
             with canvas.part("emblem"):
-                canvas.ellipse(0.4 * belly, 0.33, 0.055, 0.055, stripe)
+                canvas.ellipse(0.42 * belly, 0.44, 0.055, 0.055, stripe)
     if rng.random() < 0.75:
         with canvas.part("sail"):
-            canvas.polygon(((-0.02, 0.86), (-0.02, 0.24), (-0.34, 0.24)), mix(stripe, cloth, 0.4))
+            canvas.polygon(((-0.02, 0.86), (-0.02, 0.35), (-0.34, 0.35)), mix(stripe, cloth, 0.4))
     if rng.random() < 0.6:
         with canvas.part("flag"):
             canvas.polygon(((0, 1.0), (0, 0.93), (-0.14, 0.965)), canvas.style.accent(rng))
     if rng.random() < 0.6:
-        sailor(canvas, rng, rng.choice((-0.24, 0.24)), 0.18, 0.17)
+        sailor(canvas, rng, rng.choice((-0.22, 0.22)), 0.17, 0.17)
     with canvas.part("hull"):
         wood = canvas.style.accent(rng)
         canvas.polygon(((-0.42, 0.20), (0.42, 0.20), (0.30, 0.02), (-0.30, 0.02)), wood)
@@ -102,7 +102,7 @@ def airplane(canvas: Canvas, rng: random.Random) -> None:
     )
     canvas.polygon(((-1.02, 0.50), (-0.78, 0.37), (1.06, 0.38), (1.12, 0.45)), trim)
     for k in range(rng.choice((3, 4))):
-        with canvas.part("window"):
+        with canvas.part("cockpit"):
             colour, lit = canvas.style.pane(rng)
             canvas.rounded(-0.5 + 0.3 * k, 0.46, -0.34 + 0.3 * k, 0.60, 0.05, dark(colour, 0.3) if not lit else colour)
     with canvas.part("windscreen"):
@@ -135,7 +135,7 @@ def balloon(canvas: Canvas, rng: random.Random) -> None:
         canvas.stroke(((-0.085, 0.06), (0.085, 0.06)), 0.012, dark(wicker, 0.45))
 
 
-@thing("helicopter", aspect=1.9, height=0.19, tilt=0.12)
+@thing("helicopter", aspect=1.9, height=0.22, tilt=0.12)
 def helicopter(canvas: Canvas, rng: random.Random) -> None:
     paint = canvas.style.accent(rng)
     steel = canvas.style["steel"]
@@ -143,18 +143,18 @@ def helicopter(canvas: Canvas, rng: random.Random) -> None:
         canvas.polygon(((-0.1, 0.60), (-0.92, 0.60), (-0.92, 0.52), (-0.1, 0.40)), dark(paint, 0.15))
         canvas.polygon(((-0.78, 0.56), (-0.96, 0.80), (-0.84, 0.80), (-0.66, 0.58)), paint)
         with canvas.part("propeller"):
-            for x, y in spokes(4, 0.16, rng.random()):
-                canvas.stroke(((-0.9, 0.56), (-0.9 + x, 0.56 + y)), 0.035, steel)
+            for x, y in spokes(4, 0.30, rng.random()):
+                canvas.stroke(((-0.9, 0.56), (-0.9 + x, 0.56 + y)), 0.06, steel)
     canvas.ellipse(0.22, 0.46, 0.46, 0.30, paint)
     canvas.ellipse(0.22, 0.34, 0.40, 0.16, dark(paint, 0.2))
-    with canvas.part("window"):
+    with canvas.part("cockpit"):
         glazing(canvas, rng, 0.02, 0.44, 0.22, 0.64)
     with canvas.part("windscreen"):
         colour, lit = canvas.style.pane(rng)
         canvas.polygon(((0.32, 0.44), (0.66, 0.44), (0.56, 0.62), (0.32, 0.70)), colour, lit)
-    for x in (0.04, 0.42):
-        canvas.stroke(((x, 0.2), (x, 0.07)), 0.035, steel)
     with canvas.part("skid"):
+        for x in (0.04, 0.42):
+            canvas.stroke(((x, 0.26), (x, 0.07)), 0.035, steel)
         canvas.stroke(((-0.2, 0.06), (0.62, 0.06), (0.7, 0.12)), 0.045, steel)
     canvas.rectangle(0.18, 0.74, 0.26, 0.9, steel)
     with canvas.part("rotor"):

@@ -15,16 +15,15 @@ def house(canvas: Canvas, rng: random.Random) -> None:
     frame = pale(canvas.style["paper"], 0.4) if rng.random() < 0.7 else dark(wall, 0.55)
     eaves = rng.uniform(0.52, 0.66)
     half = rng.uniform(0.36, 0.43)
-    if rng.random() < 0.55:
-        side = rng.choice((-1, 1))
-        with canvas.part("chimney"):
-            x = side * 0.6 * half
-            canvas.rectangle(x - 0.05, eaves + 0.08, x + 0.05, 0.98, dark(tiles, 0.25))
-            canvas.rectangle(x - 0.065, 0.93, x + 0.065, 0.99, dark(tiles, 0.45))
     canvas.rectangle(-half, 0, half, eaves, wall)
     canvas.rectangle(0.55 * half, 0, half, eaves, dark(wall, 0.07))
     canvas.rectangle(-half, 0, half, 0.04, dark(wall, 0.3))
     with canvas.part("roof"):
+        if rng.random() < 0.55:
+            with canvas.part("chimney"):
+                x = rng.choice((-0.6, 0.6)) * half
+                canvas.rectangle(x - 0.05, eaves + 0.08, x + 0.05, 0.98, dark(tiles, 0.25))
+                canvas.rectangle(x - 0.065, 0.93, x + 0.065, 0.99, dark(tiles, 0.45))
         ridge = rng.choice((0.0, 0.25, 0.3))
         canvas.polygon(
             ((-half - 0.07, eaves - 0.02), (half + 0.07, eaves - 0.02), (ridge, 0.94), (-ridge, 0.94)), tiles
@@ -34,7 +33,7 @@ def house(canvas: Canvas, rng: random.Random) -> None:
             canvas.stroke(((-w, y), (w, y)), 0.008, dark(tiles, 0.2))
     entrance = rng.choice((-0.5, 0.0, 0.5)) * half
     door(canvas, rng, entrance - 0.085, 0.0, entrance + 0.085, 0.31, canvas.style.accent(rng))
-    grid = rng.choice(((2, 1), (2, 2), (1, 2), (1, 1)))
+    grid = rng.choice(((2, 1), (2, 1), (1, 2), (1, 2), (1, 1), (2, 2)))
     for x in (-0.6 * half, 0.02 * half, 0.6 * half):
         if abs(x - entrance) > 0.2 and rng.random() < 0.9:
             window(canvas, rng, x - 0.10, 0.13, x + 0.10, 0.36, frame, grid)
@@ -47,8 +46,9 @@ def barn(canvas: Canvas, rng: random.Random) -> None:
     boards = mix(canvas.style.accent(rng), (176, 62, 50), 0.6)
     trim = pale(canvas.style["paper"], 0.3)
     planks(canvas, -0.5, 0, 0.5, 0.55, boards, 12)
-    canvas.polygon(((-0.5, 0.54), (0.5, 0.54), (0.36, 0.80), (0, 0.95), (-0.36, 0.80)), boards)
     with canvas.part("roof"):
+        canvas.polygon(((-0.5, 0.54), (0.5, 0.54), (0.36, 0.80), (0, 0.95), (-0.36, 0.80)), boards)
+        window(canvas, rng, -0.1, 0.58, 0.1, 0.76, trim, (2, 2))
         slate = canvas.style.vary(canvas.style["steel"], rng)
         for side in (-1, 1):
             canvas.stroke(((0.56 * side, 0.50), (0.39 * side, 0.82), (0, 0.97)), 0.07, slate)
@@ -59,7 +59,6 @@ def barn(canvas: Canvas, rng: random.Random) -> None:
         for x0, x1 in ((-0.19, -0.015), (0.015, 0.19)):
             canvas.stroke(((x0, 0), (x1, 0.39)), 0.025, trim)
             canvas.stroke(((x0, 0.39), (x1, 0)), 0.025, trim)
-    window(canvas, rng, -0.1, 0.58, 0.1, 0.76, trim, (2, 2))
     if rng.random() < 0.4:
         for x in (-0.37, 0.37):
             window(canvas, rng, x - 0.07, 0.22, x + 0.07, 0.36, trim, (1, 1))

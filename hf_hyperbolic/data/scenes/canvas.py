@@ -19,9 +19,9 @@ from .style import RGB, Style
 
 SUPERSAMPLE = 2
 MAX_PARTS = 255
-MIN_SIDE = 5 / 192  # boxes thinner than this share of the image are dropped
+MIN_SIDE = 6 / 192  # boxes thinner than this share of the image are dropped
 MIN_IN_IMAGE = 0.4  # share of a part's extent that must lie inside the image
-MIN_VISIBLE = 0.3  # share of a part's pixels that must not be covered by later drawing
+MIN_VISIBLE = 0.4  # share of a part's pixels that must not be covered by later drawing
 
 Point = tuple[float, float]
 _CIRCLE = [(math.cos(2 * math.pi * k / 32), math.sin(2 * math.pi * k / 32)) for k in range(32)]
@@ -32,8 +32,8 @@ class Part:
     """A labelled part while it is drawn; pixels are supersampled."""
 
     label: str
-    parent: int
-    number: int
+    parent: int  # number of the part it belongs to, 0 for none
+    number: int  # from 1, in the order of drawing
     last: int = 0  # number of its last descendant: a subtree is the range number..last
     x0: float = math.inf
     y0: float = math.inf
@@ -61,7 +61,6 @@ class Canvas:
         self.image = Image.new("RGBA", (self.pixels, self.pixels))
         self.haze = 0.0
         self._draw = ImageDraw.Draw(self.image)
-        self._draw.fontmode = "1"
         self._frame = (float(self.pixels), 0.0, 0.0, 0.0, -float(self.pixels), float(self.pixels))
         self._parts: list[Part] = []
         self._open: list[Part] = []
@@ -100,7 +99,7 @@ class Canvas:
         number = len(self._parts) + 1
         if number > MAX_PARTS:
             raise ValueError(f"a scene holds at most {MAX_PARTS} parts; {label!r} is one too many")
-        parent = self._open[-1].number - 1 if self._open else -1
+        parent = self._open[-1].number if self._open else 0
         part = Part(label, parent, number)
         self._parts.append(part)
         self._open.append(part)
@@ -110,6 +109,10 @@ class Canvas:
         part.pixels = self._owned(part)[0]
         if self._open:
             self._open[-1].extend(part.x0, part.y0, part.x1, part.y1)
+
+    def parent_of(self, number: int) -> int:
+        """Number of the part that part `number` belongs to, 0 for none."""
+        return self._parts[number - 1].parent
 
     def polygon(self, points: Sequence[Point], colour: RGB, lit: bool = False) -> None:
         """Fill a polygon; `lit` colours shine and take no light from the scene."""
@@ -162,16 +165,17 @@ class Canvas:
         xs, ys = [p[0] for p in moved], [p[1] for p in moved]
         self._extend(min(xs) - half, min(ys) - half, max(xs) + half, max(ys) + half)
 
-    def gradient(self, y0: float, y1: float, bottom: RGB, top: RGB) -> None:
+    def gradient(self, y0: float, y1: float, bottom: RGB, top: RGB, lit: bool = False) -> None:
         """Fill the full width between heights y0 and y1 with a vertical ramp (behind everything: owned by no part)."""
         e, f = self._frame[4], self._frame[5]
         upper, lower = max(round(e * y1 + f), 0), min(round(e * y0 + f), self.pixels)
         if lower <= upper:
             return
-        ramp = Image.new("RGBA", (1, 2))
-        ramp.putpixel((0, 0), (*self.style.shown(top), 0))
-        ramp.putpixel((0, 1), (*self.style.shown(bottom), 0))
+        ramp = Image.new("RGB", (1, 2))
+        ramp.putpixel((0, 0), self.style.shown(top, lit=lit))
+        ramp.putpixel((0, 1), self.style.shown(bottom, lit=lit))
         column = ramp.resize((1, lower - upper), Image.Resampling.BILINEAR, box=(0, 0.5, 1, 1.5))
+        column.putalpha(0)
         self.image.paste(column.resize((self.pixels, lower - upper), Image.Resampling.NEAREST), (0, upper))
 
     def finish(self, rng: random.Random) -> tuple[Image.Image, list[tuple[Part, tuple[float, float, float, float]]]]:
@@ -181,8 +185,8 @@ class Canvas:
             box = self._visible_box(part)
             if box is not None:
                 seen.append((part, box))
-        image = self.style.develop(self.image.convert("RGB"), rng)
-        return image.reduce(SUPERSAMPLE), seen
+        image = self.style.weather(self.image.convert("RGB"), rng).reduce(SUPERSAMPLE)
+        return self.style.develop(image, rng), seen
 
     def _visible_box(self, part: Part) -> tuple[float, float, float, float] | None:
         limit = float(self.pixels)

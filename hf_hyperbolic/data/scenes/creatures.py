@@ -16,19 +16,12 @@ def eye(canvas: Canvas, x: float, y: float, radius: float) -> None:
         canvas.ellipse(x, y, radius * 0.6, radius * 0.75, EYE)
 
 
-def leg(
+def limb(
     canvas: Canvas, hip: tuple[float, float], foot: tuple[float, float], width: float, colour: RGB, shoe: RGB
 ) -> None:
-    with canvas.part("leg"):
-        canvas.stroke((hip, foot), width, colour)
-        canvas.rounded(
-            foot[0] - width * 0.55,
-            foot[1] - width * 0.5,
-            foot[0] + width * 0.9,
-            foot[1] + width * 0.3,
-            width * 0.3,
-            shoe,
-        )
+    canvas.stroke((hip, foot), width, colour)
+    x, y = foot
+    canvas.rounded(x - width * 0.55, y - width * 0.5, x + width * 0.9, y + width * 0.3, width * 0.3, shoe)
 
 
 def face(canvas: Canvas, rng: random.Random, x: float, y: float, r: float, skin: RGB) -> None:
@@ -57,7 +50,7 @@ def face(canvas: Canvas, rng: random.Random, x: float, y: float, r: float, skin:
 
 def bust(canvas: Canvas, rng: random.Random) -> None:
     """Head and shoulders, for somebody behind a window or a rail; unit: their height."""
-    with canvas.part("person"):
+    with canvas.part("passenger"):
         canvas.ellipse(0, 0.0, 0.46, 0.44, canvas.style.accent(rng))
         canvas.rectangle(-0.46, -0.2, 0.46, 0.02, canvas.style.accent(rng))
         face(canvas, rng, 0, 0.66, 0.28, rng.choice(SKINS))
@@ -70,8 +63,9 @@ def person(canvas: Canvas, rng: random.Random) -> None:
     lift = rng.choice((0.38, 0.40, 0.42, 0.72, 0.86))
     shoe = dark(trousers, 0.6)
     skirt = rng.random() < 0.3
-    leg(canvas, (-0.05, 0.44), (-stride, 0.03), 0.085, skin if skirt else dark(trousers, 0.1), shoe)
-    leg(canvas, (0.05, 0.44), (stride, 0.03), 0.085, skin if skirt else trousers, shoe)
+    with canvas.part("leg"):
+        limb(canvas, (-0.05, 0.40), (-stride, 0.03), 0.085, skin if skirt else dark(trousers, 0.1), shoe)
+        limb(canvas, (0.05, 0.40), (stride, 0.03), 0.085, skin if skirt else trousers, shoe)
     for side, hand in ((-1, 0.40), (1, lift)):
         with canvas.part("arm"):
             reach = (0.10 + swing) * side
@@ -88,11 +82,13 @@ def person(canvas: Canvas, rng: random.Random) -> None:
 
 
 def beast_legs(
-    canvas: Canvas, rng: random.Random, xs: tuple[float, ...], top: float, width: float, coat: RGB, hoof: RGB
+    canvas: Canvas, rng: random.Random, xs: tuple[float, float], top: float, width: float, coat: RGB, hoof: RGB
 ) -> None:
-    for k, x in enumerate(xs):
-        sway = rng.uniform(-0.05, 0.05)
-        leg(canvas, (x, top), (x + sway, width * 0.4), width, dark(coat, 0.22) if k % 2 else coat, hoof)
+    """Hind legs and forelegs: a pair is one part, its far leg darker."""
+    for x in xs:
+        with canvas.part("animal leg"):
+            for dx, colour in ((0.08, dark(coat, 0.22)), (-0.02, coat)):
+                limb(canvas, (x + dx, top), (x + dx + rng.uniform(-0.05, 0.05), width * 0.4), width, colour, hoof)
 
 
 def tail(canvas: Canvas, points: tuple[tuple[float, float], ...], width: float, colour: RGB) -> None:
@@ -104,10 +100,10 @@ def tail(canvas: Canvas, points: tuple[tuple[float, float], ...], width: float, 
 def dog(canvas: Canvas, rng: random.Random) -> None:
     coat = canvas.style.vary(rng.choice(COATS), rng)
     tail(canvas, ((-0.42, 0.58), (-0.56, 0.72), (-0.6, rng.uniform(0.7, 0.98))), 0.09, dark(coat, 0.1))
-    beast_legs(canvas, rng, (-0.3, -0.36, 0.18, 0.24), 0.36, 0.11, coat, dark(coat, 0.3))
-    with canvas.part("torso"):
+    beast_legs(canvas, rng, (-0.36, 0.18), 0.36, 0.11, coat, dark(coat, 0.3))
+    with canvas.part("animal body"):
         canvas.rounded(-0.46, 0.3, 0.36, 0.66, 0.17, coat)
-    with canvas.part("head"):
+    with canvas.part("animal head"):
         canvas.ellipse(0.40, 0.76, 0.21, 0.20, coat)
         canvas.rounded(0.42, 0.60, 0.70, 0.76, 0.07, pale(coat, 0.25))
         canvas.ellipse(0.68, 0.73, 0.045, 0.04, EYE)
@@ -123,12 +119,13 @@ def cat(canvas: Canvas, rng: random.Random) -> None:
     coat = canvas.style.vary(rng.choice(COATS), rng)
     curl = rng.uniform(0.4, 0.75)
     tail(canvas, ((-0.2, 0.08), (-0.42, 0.12), (-0.46, curl), (-0.36, curl + 0.1)), 0.09, dark(coat, 0.15))
-    with canvas.part("torso"):
+    with canvas.part("animal body"):
         canvas.ellipse(-0.02, 0.27, 0.27, 0.29, coat)
         canvas.ellipse(0.02, 0.24, 0.13, 0.2, pale(coat, 0.35))
-    for x in (-0.1, 0.14):
-        leg(canvas, (x, 0.28), (x, 0.05), 0.11, coat, pale(coat, 0.4))
-    with canvas.part("head"):
+    with canvas.part("animal leg"):
+        for x in (-0.1, 0.14):
+            limb(canvas, (x, 0.28), (x, 0.05), 0.11, coat, pale(coat, 0.4))
+    with canvas.part("animal head"):
         for side in (-1, 1):
             with canvas.part("ear"):
                 canvas.polygon(
@@ -141,21 +138,24 @@ def cat(canvas: Canvas, rng: random.Random) -> None:
         canvas.polygon(((-0.02, 0.61), (0.06, 0.61), (0.02, 0.57)), (214, 120, 120))
 
 
-@thing("cow", aspect=1.5, height=0.24)
+@thing("cow", aspect=1.5, height=0.22)
 def cow(canvas: Canvas, rng: random.Random) -> None:
     coat = canvas.style.vary(rng.choice(((240, 236, 228), (150, 98, 62), (60, 52, 54), (222, 190, 150))), rng)
     patch = rng.choice(((52, 46, 50), (130, 82, 52), (240, 236, 228)))
     grazing = rng.random() < 0.35
     tail(canvas, ((-0.62, 0.76), (-0.71, 0.62), (-0.70, 0.34)), 0.05, dark(coat, 0.3))
-    beast_legs(canvas, rng, (-0.42, -0.5, 0.3, 0.38), 0.38, 0.12, coat, (50, 42, 44))
-    with canvas.part("torso"):
+    beast_legs(canvas, rng, (-0.5, 0.3), 0.36, 0.12, coat, (50, 42, 44))
+    with canvas.part("animal body"):
         canvas.rounded(-0.62, 0.32, 0.48, 0.84, 0.17, coat)
         for _ in range(rng.randint(1, 3)):
             canvas.ellipse(
                 rng.uniform(-0.42, 0.3), rng.uniform(0.5, 0.68), rng.uniform(0.08, 0.17), rng.uniform(0.07, 0.13), patch
             )
         canvas.ellipse(-0.22, 0.33, 0.12, 0.07, (236, 170, 168))
-    with canvas.at(0.54, 0.36 if grazing else 0.76, 1.0, -0.35 if grazing else 0.0), canvas.part("head"):
+    with (
+        canvas.at(0.62 if grazing else 0.56, 0.34 if grazing else 0.78, 1.0, -0.35 if grazing else 0.0),
+        canvas.part("animal head"),
+    ):
         for side in (-1, 1):
             with canvas.part("horn"):
                 canvas.stroke(((0.05 + 0.09 * side, 0.13), (0.05 + 0.16 * side, 0.26)), 0.055, (236, 226, 196))
@@ -173,13 +173,13 @@ def horse(canvas: Canvas, rng: random.Random) -> None:
     coat = canvas.style.vary(rng.choice(COATS), rng)
     hair = rng.choice((dark(coat, 0.55), pale(coat, 0.6)))
     tail(canvas, ((-0.46, 0.62), (-0.58, 0.54), (-0.60, 0.24)), 0.10, hair)
-    beast_legs(canvas, rng, (-0.36, -0.28, 0.2, 0.28), 0.42, 0.085, coat, (46, 40, 42))
-    with canvas.part("torso"):
+    beast_legs(canvas, rng, (-0.38, 0.18), 0.40, 0.085, coat, (46, 40, 42))
+    with canvas.part("animal body"):
         canvas.rounded(-0.48, 0.38, 0.36, 0.68, 0.15, coat)
     canvas.polygon(((0.12, 0.62), (0.34, 0.46), (0.50, 0.86), (0.32, 0.93)), coat)
     with canvas.part("mane"):
         canvas.polygon(((0.08, 0.66), (0.17, 0.60), (0.38, 0.88), (0.33, 0.99), (0.22, 0.90)), hair)
-    with canvas.part("head"):
+    with canvas.part("animal head"):
         with canvas.part("ear"):
             canvas.polygon(((0.33, 0.92), (0.42, 0.92), (0.36, 1.03)), dark(coat, 0.2))
         canvas.polygon(((0.30, 0.94), (0.44, 0.95), (0.66, 0.72), (0.62, 0.63), (0.54, 0.64), (0.36, 0.76)), coat)
@@ -190,7 +190,7 @@ def horse(canvas: Canvas, rng: random.Random) -> None:
             canvas.polygon(((-0.16, 0.70), (0.12, 0.70), (0.10, 0.44), (-0.08, 0.44)), canvas.style.accent(rng))
 
 
-@thing("bird", aspect=1.35, height=0.09)
+@thing("bird", aspect=1.35, height=0.115)
 def bird(canvas: Canvas, rng: random.Random) -> None:
     coat = mix(canvas.style.accent(rng), hsv(rng.random(), 0.7, 0.9), 0.4)
     up = rng.random() < 0.5
@@ -200,9 +200,9 @@ def bird(canvas: Canvas, rng: random.Random) -> None:
     canvas.ellipse(0.08, 0.32, 0.26, 0.16, pale(coat, 0.5))
     for x in (-0.05, 0.08):
         canvas.stroke(((x, 0.16), (x, 0.0)), 0.04, (206, 140, 60))
-    with canvas.part("head"):
+    with canvas.part("animal head"):
         with canvas.part("beak"):
-            canvas.polygon(((0.46, 0.72), (0.46, 0.56), (0.70, 0.62)), (240, 166, 56))
+            canvas.polygon(((0.44, 0.76), (0.44, 0.52), (0.74, 0.60)), (240, 166, 56))
         canvas.ellipse(0.32, 0.65, 0.20, 0.20, coat)
         eye(canvas, 0.38, 0.69, 0.055)
     with canvas.part("wing"):

@@ -4,14 +4,15 @@ import random
 
 from .canvas import Canvas
 from .outdoors import FRUITS, flower
-from .shapes import spokes
+from .shapes import panes, spokes
 from .style import LAMPLIGHT, RGB, dark, hsv, mix, pale
 from .thing import thing
 
 
 def legs(canvas: Canvas, xs: tuple[float, ...], top: float, width: float, colour: RGB) -> None:
+    """Legs at the given places, each a part."""
     for x in xs:
-        with canvas.part("leg"):
+        with canvas.part("foot"):
             canvas.polygon(((x - width / 2, top), (x + width / 2, top), (x + width / 3, 0), (x - width / 3, 0)), colour)
 
 
@@ -23,8 +24,9 @@ def handle(canvas: Canvas, x: float, y: float, w: float, h: float) -> None:
 @thing("table", aspect=1.7, height=0.24, surface=0.97)
 def table(canvas: Canvas, rng: random.Random) -> None:
     wood = canvas.style.vary(canvas.style["wood"], rng, 0.2)
-    legs(canvas, (-0.7, 0.7), 0.8, 0.11, dark(wood, 0.15))
-    legs(canvas, (-0.5, 0.5), 0.8, 0.08, dark(wood, 0.4))
+    for x in (-0.54, 0.46):
+        canvas.rectangle(x, 0.04, x + 0.08, 0.82, dark(wood, 0.4))
+    legs(canvas, (-0.7, 0.7), 0.82, 0.12, dark(wood, 0.15))
     if rng.random() < 0.45:
         with canvas.part("drawer"):
             canvas.rectangle(-0.3, 0.60, 0.3, 0.82, dark(wood, 0.1))
@@ -42,7 +44,8 @@ def table(canvas: Canvas, rng: random.Random) -> None:
 @thing("chair", aspect=0.58, height=0.27)
 def chair(canvas: Canvas, rng: random.Random) -> None:
     wood = mix(canvas.style["wood"], canvas.style.accent(rng), rng.choice((0.0, 0.7)))
-    legs(canvas, (-0.19, 0.19), 0.44, 0.06, dark(wood, 0.4))
+    for x in (-0.20, 0.14):
+        canvas.rectangle(x, 0.04, x + 0.06, 0.44, dark(wood, 0.4))
     with canvas.part("back"):
         for x in (-0.22, 0.18):
             canvas.rectangle(x, 0.44, x + 0.05, 1.0, dark(wood, 0.1))
@@ -79,6 +82,9 @@ def sofa(canvas: Canvas, rng: random.Random) -> None:
     legs(canvas, (-0.85, 0.85), 0.14, 0.1, dark(canvas.style["wood"], 0.3))
     with canvas.part("back"):
         canvas.rounded(-0.9, 0.3, 0.9, 1.0, 0.14, dark(cloth, 0.12))
+        for x in rng.choice(((), (-0.5,), (0.5,), (-0.52, 0.5))):
+            with canvas.at(x, 0.68, 1.0, rng.uniform(-0.3, 0.3)), canvas.part("pillow"):
+                canvas.rounded(-0.21, -0.18, 0.21, 0.18, 0.06, canvas.style.accent(rng))
     canvas.rounded(-0.9, 0.1, 0.9, 0.36, 0.06, dark(cloth, 0.25))
     seats = rng.choice((2, 3))
     width = 1.56 / seats
@@ -86,9 +92,6 @@ def sofa(canvas: Canvas, rng: random.Random) -> None:
         with canvas.part("seat"):
             x = -0.78 + k * width
             canvas.rounded(x + 0.01, 0.3, x + width - 0.01, 0.52, 0.07, pale(cloth, 0.12))
-    for x in rng.choice(((), (-0.5,), (0.5,), (-0.52, 0.5))):
-        with canvas.at(x, 0.68, 1.0, rng.uniform(-0.3, 0.3)), canvas.part("pillow"):
-            canvas.rounded(-0.21, -0.18, 0.21, 0.18, 0.06, canvas.style.accent(rng))
     for x in (-1.05, 0.79):
         with canvas.part("armrest"):
             canvas.rounded(x, 0.1, x + 0.26, 0.68, 0.11, cloth)
@@ -122,7 +125,7 @@ def cupboard(canvas: Canvas, rng: random.Random) -> None:
     canvas.rectangle(-0.45, 0.95, 0.45, 1.0, dark(wood, 0.25))
     split = rng.uniform(0.36, 0.46)
     for x0, x1, side in ((-0.39, -0.01, 1), (0.01, 0.39, -1)):
-        with canvas.part("door"):
+        with canvas.part("cabinet door"):
             canvas.rectangle(x0, split, x1, 0.91, dark(wood, 0.12))
             canvas.rectangle(x0 + 0.06, split + 0.06, x1 - 0.06, 0.85, pale(wood, 0.12))
             handle(canvas, (x1 - 0.045) if side > 0 else (x0 + 0.045), (split + 0.9) / 2, 0.05, 0.15)
@@ -204,3 +207,17 @@ def bowl(canvas: Canvas, rng: random.Random) -> None:
     canvas.polygon(((-0.75, 0.56), (0.75, 0.56), (0.4, 0.06), (-0.4, 0.06)), china)
     canvas.rectangle(-0.3, 0.0, 0.3, 0.08, dark(china, 0.2))
     canvas.rectangle(-0.62, 0.36, 0.62, 0.44, hsv(rng.random(), 0.3, 0.7))
+
+
+@thing("window", aspect=0.95, height=0.34)
+def wall_window(canvas: Canvas, rng: random.Random) -> None:
+    """A window seen from inside, with curtains."""
+    frame = pale(canvas.style["wood"], rng.uniform(0.1, 0.7))
+    panes(canvas, rng, -0.36, 0.04, 0.36, 0.96, frame, rng.choice(((2, 2), (2, 1), (1, 2))))
+    canvas.stroke(((-0.5, 0.97), (0.5, 0.97)), 0.03, canvas.style["brass"])
+    if rng.random() < 0.7:
+        cloth = canvas.style.accent(rng)
+        for side in (-1, 1):
+            with canvas.part("curtain"):
+                canvas.polygon(((0.24 * side, 0.98), (0.48 * side, 0.98), (0.5 * side, 0.0), (0.34 * side, 0.0)), cloth)
+                canvas.stroke(((0.37 * side, 0.94), (0.42 * side, 0.04)), 0.02, dark(cloth, 0.25))

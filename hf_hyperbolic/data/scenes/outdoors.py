@@ -20,8 +20,8 @@ def tree(canvas: Canvas, rng: random.Random) -> None:
             canvas.stroke(((0.0, 0.3), (0.12, 0.44)), 0.035, bark)
     with canvas.part("crown"):
         if shape < 0.3:
-            for k, (y, w) in enumerate(((0.2, 0.30), (0.42, 0.24), (0.63, 0.17))):
-                canvas.polygon(((-w, y), (w, y), (0, y + 0.37)), dark(leaf, 0.24 - 0.12 * k))
+            for k, (y, w) in enumerate(((0.26, 0.30), (0.46, 0.24), (0.65, 0.17))):
+                canvas.polygon(((-w, y), (w, y), (0, y + 0.35)), dark(leaf, 0.24 - 0.12 * k))
             return
         if shape < 0.45:
             canvas.ellipse(0, 0.62, 0.20, 0.38, leaf)
@@ -41,7 +41,7 @@ def tree(canvas: Canvas, rng: random.Random) -> None:
             canvas.ellipse(x - 0.04, y + 0.04, 0.6 * r, 0.5 * r, pale(leaf, 0.14))
         if rng.random() < 0.3:
             colour = rng.choice(FRUITS)
-            for x, y in ((-0.2, 0.55), (0.0, 0.62), (0.2, 0.58), (-0.08, 0.8), (0.14, 0.79)):
+            for x, y in ((-0.19, 0.56), (0.04, 0.62), (0.2, 0.60), (-0.08, 0.8)):
                 if rng.random() < 0.7:
                     with canvas.part("fruit"):
                         canvas.ellipse(x + rng.uniform(-0.03, 0.03), y, 0.05, 0.05, colour)
@@ -86,7 +86,7 @@ def flower(canvas: Canvas, rng: random.Random) -> None:
 def bench(canvas: Canvas, rng: random.Random) -> None:
     wood = canvas.style.vary(canvas.style["wood"], rng)
     for x in (-0.72, 0.72):
-        with canvas.part("leg"):
+        with canvas.part("foot"):
             canvas.stroke(((x, 0.5), (x, 0.05)), 0.09, canvas.style["steel"])
     with canvas.part("back"):
         for y in (0.62, 0.80):
@@ -205,7 +205,7 @@ def crane(canvas: Canvas, rng: random.Random) -> None:
         canvas.rectangle(mast - 0.26, 0.74, mast - 0.13, 0.85, canvas.style["stone"])
     with canvas.part("cabin"):
         canvas.rectangle(mast + 0.03, 0.73, mast + 0.15, 0.83, dark(paint, 0.15))
-        with canvas.part("window"):
+        with canvas.part("cockpit"):
             glazing(canvas, rng, mast + 0.065, 0.75, mast + 0.14, 0.815)
     x, y = rng.uniform(0.2, 0.5), rng.uniform(0.4, 0.66)
     canvas.stroke(((x, 0.84), (x, y)), 0.008, canvas.style["steel"])
@@ -226,7 +226,7 @@ def digger(canvas: Canvas, rng: random.Random) -> None:
     canvas.rounded(-0.62, 0.26, 0.1, 0.58, 0.07, paint)
     with canvas.part("cabin"):
         canvas.polygon(((-0.30, 0.32), (0.14, 0.32), (0.10, 0.94), (-0.30, 0.94)), paint)
-        with canvas.part("window"):
+        with canvas.part("cockpit"):
             glazing(canvas, rng, -0.23, 0.52, 0.05, 0.86)
     with canvas.part("track"):
         canvas.rounded(-0.64, 0.0, 0.26, 0.26, 0.13, canvas.style["rubber"])

@@ -4,7 +4,7 @@ import math
 import random
 
 from .canvas import Canvas, Point
-from .style import RGB, dark, mix, pale
+from .style import RGB, dark, pale
 
 
 def spokes(count: int, radius: float, phase: float = 0.0) -> list[Point]:
@@ -37,6 +37,24 @@ def glazing(canvas: Canvas, rng: random.Random, x0: float, y0: float, x1: float,
         canvas.polygon(shine, pale(colour, 0.35))
 
 
+def panes(
+    canvas: Canvas, rng: random.Random, x0: float, y0: float, x1: float, y1: float, frame: RGB, grid: tuple[int, int]
+) -> None:
+    """A frame around one sheet of glass or a grid of panes (columns, rows), each a part of its own."""
+    canvas.rectangle(x0, y0, x1, y1, frame)
+    border = 0.09 * min(x1 - x0, y1 - y0)
+    columns, rows = grid
+    if rng.random() < 0.5:  # a single sheet of glass is the window itself, no pane
+        glazing(canvas, rng, x0 + border, y0 + border, x1 - border, y1 - border)
+        return
+    w, h = (x1 - x0 - border) / columns, (y1 - y0 - border) / rows
+    for i in range(columns):
+        for j in range(rows):
+            left, low = x0 + border + i * w, y0 + border + j * h
+            with canvas.part("pane"):
+                glazing(canvas, rng, left, low, left + w - border, low + h - border)
+
+
 def window(
     canvas: Canvas,
     rng: random.Random,
@@ -47,17 +65,9 @@ def window(
     frame: RGB,
     grid: tuple[int, int] = (2, 1),
 ) -> None:
-    """A framed window with a grid of panes (columns, rows), each a part of its own."""
+    """A framed window in a facade."""
     with canvas.part("window"):
-        canvas.rectangle(x0, y0, x1, y1, frame)
-        border = 0.09 * min(x1 - x0, y1 - y0)
-        columns, rows = grid
-        w, h = (x1 - x0 - border) / columns, (y1 - y0 - border) / rows
-        for i in range(columns):
-            for j in range(rows):
-                left, low = x0 + border + i * w, y0 + border + j * h
-                with canvas.part("pane"):
-                    glazing(canvas, rng, left, low, left + w - border, low + h - border)
+        panes(canvas, rng, x0, y0, x1, y1, frame, grid)
 
 
 def door(canvas: Canvas, rng: random.Random, x0: float, y0: float, x1: float, y1: float, colour: RGB) -> None:
@@ -93,8 +103,3 @@ def planks(canvas: Canvas, x0: float, y0: float, x1: float, y1: float, colour: R
     for k in range(1, count):
         x = x0 + (x1 - x0) * k / count
         canvas.stroke(((x, y0), (x, y1)), 0.008, dark(colour, 0.2))
-
-
-def two_tone(colour: RGB, other: RGB) -> tuple[RGB, RGB]:
-    """A colour and a darker companion leaning to another."""
-    return colour, mix(dark(colour, 0.2), other, 0.2)

@@ -7,7 +7,7 @@ Objects ask for accents (`Style.accent`) and materials (`style["wood"]`); the ca
 import colorsys
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -117,7 +117,6 @@ class Style:
     outline: float = 0.0
     ink: tuple[int, int, int] = (40, 36, 52)
     grade: Callable[[RGB], RGB] | None = None
-    grain: float = 0.5
     _shown: dict[tuple[RGB, float, bool], tuple[int, int, int]] = field(default_factory=dict)
 
     def __getitem__(self, material: str) -> RGB:
@@ -153,25 +152,26 @@ class Style:
             found = self._shown[key] = (min(max(int(r), 0), 255), min(max(int(g), 0), 255), min(max(int(b), 0), 255))
         return found
 
-    def develop(self, image: Image.Image, rng: random.Random) -> Image.Image:
-        """Weather, a soft vignette and grain over the finished drawing (RGB, supersampled)."""
-        side = image.width
+    def weather(self, image: Image.Image, rng: random.Random) -> Image.Image:
+        """Snow in the air, on the supersampled drawing (RGB)."""
         if self.light.flakes:
-            draw = ImageDraw.Draw(image)
+            draw, side = ImageDraw.Draw(image), image.width
             for _ in range(rng.randint(30, 70)):
                 x, y, r = rng.random() * side, rng.random() * side, side * rng.uniform(0.002, 0.006)
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=self.shown((250, 252, 255), lit=True))
-        if self.grain:
-            tile = _grain()
-            x, y = rng.randrange(tile.width // 2), rng.randrange(tile.height // 2)
-            patch = tile.transform((side, side), Image.Transform.AFFINE, (0.5, 0, x, 0, 0.5, y))
-            image = ImageChops.add(image, patch, offset=-128)
-        return ImageChops.multiply(image, _vignette(side)) if not self.grade else image
+        return image
+
+    def develop(self, image: Image.Image, rng: random.Random) -> Image.Image:
+        """Grain and a soft vignette over the finished picture (RGB, square)."""
+        tile, side = _grain(image.width), image.width
+        x, y = rng.randrange(side), rng.randrange(side)
+        image = ImageChops.add(image, tile.crop((x, y, x + side, y + side)), offset=-128)
+        return image if self.grade else ImageChops.multiply(image, _vignette(side))
 
 
-@lru_cache(maxsize=1)
-def _grain() -> Image.Image:
-    noise = np.random.default_rng(0).normal(128, 5, (768, 768, 1)).clip(0, 255).astype(np.uint8)
+@lru_cache(maxsize=4)
+def _grain(side: int) -> Image.Image:
+    noise = np.random.default_rng(0).normal(128, 2.2, (2 * side, 2 * side, 1)).clip(0, 255).astype(np.uint8)
     return Image.fromarray(np.repeat(noise, 3, axis=2))
 
 
@@ -192,10 +192,13 @@ def _palette(rng: random.Random, hue: float) -> list[RGB]:
     return accents
 
 
-def draw_style(rng: random.Random) -> Style:
+def draw_style(rng: random.Random, indoors: bool = False) -> Style:
     """Draw a look of the domain: one of `LIGHTS`, a palette, materials tinted by it, outlined one time in four."""
     name = rng.choices(list(LIGHTS), [weight for weight, _ in LIGHTS.values()])[0]
     light = LIGHTS[name][1]
+    if indoors:
+        warm = (0.74, 0.68, 0.66) if light.dark else mix(light.ambient, (1.0, 1.0, 1.0), 0.5)
+        light = replace(light, ambient=warm, flakes=False)
     hue = rng.random()
     tint, strength = hsv(hue, 0.6, 0.8), rng.uniform(0.0, 0.2)
     materials = {}
@@ -207,6 +210,6 @@ def draw_style(rng: random.Random) -> Style:
         jittered = hsv(h + rng.gauss(0, 0.015), s * rng.uniform(0.8, 1.2), v * rng.uniform(0.9, 1.08))
         materials[material] = mix(jittered, tint, strength)
     top, low = (mix(colour, tint, strength) for colour in light.sky)
-    light = Light((top, low), light.ambient, light.haze, light.leaf, light.ground, light.dark, light.flakes)
+    light = replace(light, sky=(top, low))
     outline = rng.uniform(0.003, 0.005) if rng.random() < 0.25 else 0.0
     return Style(name, light, _palette(rng, hue), materials, outline)

@@ -11,7 +11,7 @@ from .thing import thing
 
 def seat_window(canvas: Canvas, rng: random.Random, x0: float, y0: float, x1: float, y1: float, taken: float) -> None:
     """A window with, now and then, a passenger behind it."""
-    with canvas.part("window"):
+    with canvas.part("side window"):
         glazing(canvas, rng, x0, y0, x1, y1)
         if rng.random() < taken:
             height = 0.86 * (y1 - y0)
@@ -33,13 +33,13 @@ def car(canvas: Canvas, rng: random.Random) -> None:
     canvas.rounded(-1.12, 0.16, 1.12, 0.60, 0.14, paint)
     canvas.rectangle(-1.08, 0.2, 1.08, 0.28, dark(paint, 0.25))
     for x0, x1, l0, l1 in ((trunk + 0.14, -0.10, -0.42, -0.10), (-0.02, 0.48, -0.02, 0.24)):
-        with canvas.part("window"):
+        with canvas.part("side window"):
             glass, lit = canvas.style.pane(rng)
             canvas.polygon(((x0, 0.58), (x1, 0.58), (l1, 0.90), (l0, 0.90)), glass, lit)
             if rng.random() < 0.35:
                 with canvas.at((x0 + x1) / 2, 0.6, 0.3):
                     bust(canvas, rng)
-    with canvas.part("door"):
+    with canvas.part("vehicle door"):
         canvas.rounded(-0.40, 0.22, 0.14, 0.57, 0.06, dark(paint, 0.1))
         with canvas.part("handle"):
             canvas.rounded(-0.36, 0.44, -0.18, 0.51, 0.03, pale(canvas.style["metal"], 0.4))
@@ -60,12 +60,12 @@ def bus(canvas: Canvas, rng: random.Random) -> None:
     slots = [-0.96 + 0.40 * k for k in range(4)]
     for k, x in enumerate(slots):
         if k == doors:
-            with canvas.part("door"):
+            with canvas.part("vehicle door"):
                 canvas.rectangle(x + 0.02, 0.16, x + 0.34, 0.86, dark(paint, 0.35))
                 for a, b in ((0.05, 0.165), (0.195, 0.31)):
                     glazing(canvas, rng, x + a, 0.22, x + b, 0.82)
         else:
-            seat_window(canvas, rng, x, 0.48, x + 0.34, 0.86, 0.55)
+            seat_window(canvas, rng, x, 0.48, x + 0.34, 0.86, 0.3)
     with canvas.part("windscreen"):
         glazing(canvas, rng, 0.72, 0.44, 1.02, 0.88)
     headlight(canvas, 0.96, 0.26, 0.06)
@@ -84,7 +84,7 @@ def truck(canvas: Canvas, rng: random.Random) -> None:
             canvas.stroke(((x, 0.29), (x, 0.97)), 0.02, dark(cargo, 0.15))
     with canvas.part("cab"):
         canvas.polygon(((0.44, 0.16), (1.1, 0.16), (1.1, 0.48), (0.96, 0.82), (0.44, 0.82)), paint)
-        with canvas.part("window"):
+        with canvas.part("side window"):
             colour, lit = canvas.style.pane(rng)
             canvas.polygon(((0.62, 0.5), (1.02, 0.5), (0.91, 0.76), (0.62, 0.76)), colour, lit)
             if rng.random() < 0.6:
@@ -128,7 +128,7 @@ def tractor(canvas: Canvas, rng: random.Random) -> None:
         canvas.stroke(((0.48, y), (0.62, y)), 0.025, dark(paint, 0.4))
     with canvas.part("cabin"):
         canvas.polygon(((-0.52, 0.4), (0.02, 0.4), (-0.04, 0.98), (-0.46, 0.98)), paint)
-        with canvas.part("window"):
+        with canvas.part("side window"):
             colour, lit = canvas.style.pane(rng)
             canvas.polygon(((-0.42, 0.52), (-0.06, 0.52), (-0.10, 0.88), (-0.38, 0.88)), colour, lit)
             if rng.random() < 0.7:
@@ -144,7 +144,7 @@ def tractor(canvas: Canvas, rng: random.Random) -> None:
 def train(canvas: Canvas, rng: random.Random) -> None:
     paint, trim = canvas.style.accent(rng), canvas.style.accent(rng)
     canvas.rectangle(-1.6, 0.16, 1.5, 0.22, canvas.style["steel"])
-    _wagon(canvas, rng, -1.62, 0.0, mix(paint, trim, 0.15), taken=0.5)
+    _wagon(canvas, rng, -1.62, 0.0, mix(paint, trim, 0.15), taken=0.2)
     with canvas.part("locomotive"):
         with canvas.part("smokestack"):
             canvas.polygon(((1.16, 0.6), (1.30, 0.6), (1.36, 1.0), (1.10, 1.0)), dark(canvas.style["steel"], 0.2))
@@ -154,7 +154,7 @@ def train(canvas: Canvas, rng: random.Random) -> None:
             canvas.rectangle(x, 0.26, x + 0.035, 0.68, dark(paint, 0.35))
         with canvas.part("cabin"):
             canvas.rectangle(0.12, 0.2, 0.58, 0.88, dark(paint, 0.15))
-            seat_window(canvas, rng, 0.22, 0.48, 0.50, 0.80, 0.6)
+            seat_window(canvas, rng, 0.22, 0.48, 0.50, 0.80, 0.3)
             with canvas.part("roof"):
                 canvas.rounded(0.07, 0.86, 0.63, 0.95, 0.04, trim)
         canvas.polygon(((1.42, 0.2), (1.64, 0.04), (1.42, 0.04)), trim)
@@ -175,7 +175,7 @@ def _wagon(
         for k in range(4):
             x = 0.09 + 0.38 * k
             if k == doorway:
-                with canvas.part("door"):
+                with canvas.part("vehicle door"):
                     canvas.rectangle(x + 0.03, 0.22, x + 0.29, 0.76, dark(paint, 0.25))
                     canvas.rectangle(x + 0.08, 0.48, x + 0.24, 0.70, LAMPLIGHT, lit=canvas.style.light.dark)
             else:

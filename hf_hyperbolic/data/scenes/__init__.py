@@ -1,0 +1,23 @@
+"""Embedded scenes: an endless supply of drawn pictures whose boxes and hierarchy are known exactly.
+
+No assets: everything is drawn with Pillow from (seed, split, index), in parallel or not, at any size. A scene holds
+objects, their parts, the parts' parts (street -> house -> window -> pane), neighbours that overlap, and clutter.
+"""
+
+from .classes import CLASS_NAMES, OBJECT_CLASSES, PART_CLASSES
+from .compose import SPLITS, Scene, render_scene
+from .kinds import KINDS
+from .write import write_scenes
+
+SCENE_KINDS: tuple[str, ...] = tuple(KINDS)
+
+__all__ = [
+    "CLASS_NAMES",
+    "OBJECT_CLASSES",
+    "PART_CLASSES",
+    "SCENE_KINDS",
+    "SPLITS",
+    "Scene",
+    "render_scene",
+    "write_scenes",
+]

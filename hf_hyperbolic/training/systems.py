@@ -1,0 +1,74 @@
+"""Trained and untrained systems, embedded on one split."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoImageProcessor, set_seed
+
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.image_processing import make_image_processor
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.backbones import build_model
+from hf_hyperbolic.training.embed import embed_nodes
+from hf_hyperbolic.training.measures import ranking_measures
+
+
+@dataclass(frozen=True)
+class System:
+    """A model, how it looks at images, and by what it ranks.
+
+    Attributes:
+        name: as tables show it.
+        model: in evaluation mode.
+        args: of the run that trained it.
+        measures: `{"children": measure, "parents": measure}`.
+    """
+
+    name: str
+    model: HyperbolicCLIPVisionModel
+    args: TrainArguments
+    measures: dict[str, str]
+
+    @property
+    def curvature(self) -> float:
+        return float(self.model.curvature)
+
+    def embed(self, table: BoxTable, hierarchy: Hierarchy, progress: bool = True) -> np.ndarray:
+        """(N, D) embeddings of every node."""
+        processor = make_image_processor(self.args.image_size)
+        reader = ImageReader(table, cache_bytes=0)
+        return embed_nodes(
+            self.model, reader, hierarchy, np.arange(hierarchy.num_nodes), self.args.image_size,
+            processor.image_mean, processor.image_std, self.args.context, self.args.crop_mode, progress=progress,
+        )  # fmt: skip
+
+
+def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "best") -> System:
+    """The model a run kept.
+
+    Raises:
+        FileNotFoundError: the folder is no run, or it has not kept a model yet.
+    """
+    folder = Path(run) / which
+    if not (folder / "model.safetensors").exists():
+        raise FileNotFoundError(f"{folder} holds no model: give the --output_dir of a finished training/train.py")
+    args = TrainArguments.load(folder)
+    model = HyperbolicCLIPVisionModel.from_pretrained(folder).to(device).eval()
+    name = {
+        "cosine": "cosine contrast",
+        "angle": f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle",
+    }
+    AutoImageProcessor.from_pretrained(folder)  # what travels with the weights must be loadable too
+    return System(name[args.loss], model, args, ranking_measures(args.loss, args.geometry))
+
+
+def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
+    """The model a run started from, ranked by cosine."""
+    set_seed(args.seed)
+    model = build_model(args).to(device).eval()
+    return System("untrained", model, args, {"children": "cosine", "parents": "cosine"})

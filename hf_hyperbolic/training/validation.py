@@ -1,0 +1,54 @@
+"""The figures that a run watches, and the one by which it keeps its best model."""
+
+import numpy as np
+
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.hierarchy import build_hierarchy
+from hf_hyperbolic.data.images import ImageReader, drop_images
+from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_embeddings
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.embed import embed_nodes
+from hf_hyperbolic.training.measures import ranking_measures
+
+
+class Validation:
+    """Embeds the first images of the validation split and scores retrieval in both directions.
+
+    Calling it with a model gives `val_recall@50%` (parent -> child), `val_top_10` (child -> parent),
+    `val_own_scene@5`, `val_auc` (entailment against random pairs), and `val_score`: the mean over the first three of
+    the share of the way from chance to the ceiling.
+    """
+
+    def __init__(
+        self, table: BoxTable, args: TrainArguments, mean: list[float], std: list[float], cache_bytes: int
+    ) -> None:
+        table = drop_images(table, np.arange(min(args.eval_images, table.num_images), table.num_images), [])
+        self.reader = ImageReader(table, cache_bytes)
+        self.hierarchy = build_hierarchy(table, threshold=args.threshold)
+        self.args, self.mean, self.std = args, mean, std
+
+    def __call__(self, model: HyperbolicCLIPVisionModel) -> dict[str, float]:
+        embeds = embed_nodes(
+            model, self.reader, self.hierarchy, np.arange(self.hierarchy.num_nodes), self.args.image_size,
+            self.mean, self.std, self.args.context, self.args.crop_mode,
+        )  # fmt: skip
+        by = ranking_measures(self.args.loss, self.args.geometry)
+        found = evaluate_embeddings(
+            embeds,
+            self.hierarchy,
+            model.curvature.item(),
+            measures=sorted(set(by.values())),
+            settings=EvaluationSettings(ks=(0.5,), top_ks=(10,), max_pairs=5000, resamples=10),
+        )
+        watched = {
+            "val_recall@50%": found["parent_to_child"][by["children"]]["recall@50%"],
+            "val_top_10": found["child_to_parent"][by["parents"]]["top_10"],
+            "val_own_scene@5": found["own_scene"][by["parents"]]["recall@5"],
+        }
+        figures = {name: figure["value"] for name, figure in watched.items()}
+        figures["val_auc"] = found["entailment"][by["children"]]["auc_random"]["value"]
+        figures["val_score"] = float(
+            np.mean([(f["value"] - f["chance"]) / (f["ceiling"] - f["chance"]) for f in watched.values()])
+        )
+        return figures
