@@ -124,7 +124,8 @@ def poincare_disk(
     handles, labels = axes.get_legend_handles_labels()
     legend = axes.legend(
         handles[::-1], labels[::-1], loc="lower center", ncols=len(labels), frameon=False, fontsize=11,
-        labelcolor=INK, markerscale=7 / math.sqrt(size), handletextpad=0.2, columnspacing=1.4, bbox_to_anchor=(0.5, -0.005),
+        labelcolor=INK, markerscale=7 / math.sqrt(size), handletextpad=0.2, columnspacing=1.4,
+        bbox_to_anchor=(0.5, -0.005),
     )  # fmt: skip
     for handle in legend.legend_handles:
         handle.set_alpha(1)  # type: ignore[union-attr]

@@ -27,6 +27,8 @@ def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperboli
     boxes = int((hierarchy.active() & (hierarchy.node_label >= 0)).sum())
     levels = int(hierarchy.level.max(initial=0)) + 1
     split = f" of the {settings['split']} split" if settings.get("split") else ""
+    if settings.get("evaluated_on", settings.get("data")) != settings.get("data"):
+        split += f" of {Path(str(settings['evaluated_on'])).name}"
     tested = (
         f"It is tested here on {hierarchy.num_images:,} images{split}, with {boxes:,} boxes of "
         f"{int(hierarchy.scene_labels().any(0).sum()):,} classes on {levels} levels."
@@ -38,8 +40,7 @@ def how_to_read(hyperbolic: bool) -> Markup:
     """A newcomer's guide to the figures."""
     space = (
         "Every image, box or part is a point in hyperbolic space, which widens outwards as a tree does. Wholes lie "
-        "near "
-        "the origin, their parts further out in the same direction."
+        "near the origin, their parts further out in the same direction."
         if hyperbolic
         else "Every image, box or part is a vector. Wholes are short, their parts longer in the same direction."
     )
@@ -48,27 +49,24 @@ def how_to_read(hyperbolic: bool) -> Markup:
         (
             "The angle",
             "A part should lie straight behind its whole, seen from the origin. Two angles say how straight: α, "
-            "measured at "
-            "the part, and β, measured at the whole. 180° is a perfect fit. α also grows when the whole is merely near "
-            "the origin; β does not.",
+            "measured at the part, and β, measured at the whole. 180° is a perfect fit. α also grows when the whole "
+            "is merely near the origin; β does not.",
         ),
         (
             "Right and wrong",
             "Going down, a retrieved box is right when its class occurs in the query's tree; going up, a retrieved "
-            "whole is "
-            "right when its tree holds the query's class. The very same image is not asked for; “own scene” asks "
-            "for it.",
+            "whole is right when its tree holds the query's class. The very same image is not asked for; “own "
+            "scene” asks for it.",
         ),
         (
             "Chance and best possible",
             "Chance is what a random ranking reaches on the same queries. The best possible is often below 100 %: a "
-            "query "
-            "with more right answers than places cannot find them all.",
+            "query with more right answers than places cannot find them all.",
         ),
         (
             "Intervals",
-            "95 % bootstrap intervals over the queries or images of this split. They say how sure a figure is of this "
-            "model; another training seed may differ by more.",
+            "95 % bootstrap intervals over the queries or images of this split. They say how sure a figure is of "
+            "this model; another training seed may differ by more.",
         ),
     )
     return tag("dl", join(Markup(tag("dt", name) + tag("dd", about)) for name, about in entries), class_="reading")
@@ -86,20 +84,18 @@ def limits(results: Mapping[str, Any], measures: Mapping[str, str], settings: Ma
         beside = f" (random rankings: {number(hub['chance'], 'share')})" if hub.get("chance") is not None else ""
         points.append(
             f"Hubs: ranked by {measure_name(measures['parents'])}, the busiest scene is among the first ten of "
-            f"{number(hub['value'], 'share')} of the boxes{beside}. The larger the share, the less a ranking says "
-            "of its query."
+            f"{number(hub['value'], 'share')} of the boxes{beside}. The larger the share, the less a ranking says of "
+            "its query."
         )
     cosine = lookup(results, "cone", "mean_cosine")
     if isinstance(cosine, float):
         points.append(
             f"Cone: the mean cosine between two embeddings is {cosine:.2f}. Near 1 they all point one way, and only "
-            "small "
-            "differences of direction carry the content."
+            "small differences of direction carry the content."
         )
     points.append(
         "Classes, not instances: a scene that holds any door is right for every door. Common classes are therefore "
-        "easy, "
-        "and chance is high where a few classes are everywhere."
+        "easy, and chance is high where a few classes are everywhere."
     )
     points.append(
         f"Boxes stand for containment: a part is a box that lies {share}inside a larger one. Things in front of "
@@ -130,7 +126,7 @@ def _oracle_points(results: Mapping[str, Any], measure: str) -> list[str]:
         else "The model is not above these: its figure may be a level learnt, not containment seen in the pictures."
     )
     return [
-        f"A level learnt is not containment seen. On the pairs behind the entailment AUC, where the model scores "
+        "A level learnt is not containment seen. On the pairs behind the entailment AUC, where the model scores "
         f"{entry['value']:.3f}, {listed}, without looking at any image. {verdict}"
     ]
 

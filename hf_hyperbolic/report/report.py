@@ -64,7 +64,8 @@ def write_report(
         metrics: lines of the run's `metrics.jsonl`; None leaves the training curves out.
         crop_of: node -> (H, W, 3) uint8, what lies in the node's box, neither padded nor widened.
         settings: of the run, shown as they are; `backbone`, `image_size`, `data`, `train_scenes`,
-            `max_steps` and `split` also fill the opening sentences, `threshold` the limits.
+            `max_steps`, `split` and `evaluated_on` (where that is not `data`) also fill the opening sentences,
+            `threshold` the limits.
         title: of the page.
         summary: opening sentences in place of those made from `settings`.
         children_measure: what ranks the main system's results parent -> child.
@@ -173,11 +174,9 @@ def _space(
     name = "Poincaré disk" if hyperbolic else "plane"
     sampled = f" ({LARGEST_CLOUD:,} of {len(nodes):,} points, drawn at random)" if len(nodes) > LARGEST_CLOUD else ""
     about = (
-        f"The split{sampled} in the {name}, coloured by level, with the trees of two images. The distance from the centre is "
-        "true "
-        "(circles at the distances written on them); the direction is that of the two principal axes of all "
-        "directions. It "
-        "is a picture, not a map: points side by side here may be far apart."
+        f"The split{sampled} in the {name}, coloured by level, with the trees of two images. The distance from the "
+        "centre is true (circles at the distances written on them); the direction is that of the two principal axes "
+        "of all directions. It is a picture, not a map: points side by side here may be far apart."
     )
     radii = figures.radius_by_level(embedding_radii(embeds[nodes], curvature if hyperbolic else None), levels)
     return html.section(

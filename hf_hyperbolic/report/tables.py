@@ -15,15 +15,13 @@ RETRIEVAL = {
         "Scene → boxes",
         "children",
         "Query: a full scene. Gallery: all boxes. Right: boxes whose class occurs in the scene. OT: how far the "
-        "classes "
-        "retrieved are from those wanted (1-D Wasserstein distance; lower is better).",
+        "classes retrieved are from those wanted (1-D Wasserstein distance; lower is better).",
     ),
     "child_to_parent": (
         "Box → scenes",
         "parents",
         "Query: a box. Gallery: all full scenes. Top-k: share of the first k that holds the query's class, first "
-        "with the "
-        "query's own image among the gallery, then without it.",
+        "with the query's own image among the gallery, then without it.",
     ),
     "child_to_any_parent": (
         "Box → anything that holds boxes",

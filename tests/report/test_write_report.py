@@ -11,6 +11,7 @@ import torch
 from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_embeddings
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.example import example_images
+from hf_hyperbolic.report.prose import default_summary
 
 SETTINGS = {
     "backbone": "resnet-tiny",
@@ -187,6 +188,16 @@ def test_bad_arguments_are_named(split, tmp_path, results):
     with pytest.raises(ValueError, match=re.escape("embeds has shape (3, 6)")):
         write_report(tmp_path / "r.html", results, split.hierarchy, split.embeds[:3], *args)
     assert not list(tmp_path.iterdir())
+
+
+def test_summary_tells_what_was_trained_on_from_what_is_tested_on(split):
+    h = split.hierarchy
+    same = default_summary(h, {"data": "/data/cats", "split": "val"}, hyperbolic=True)
+    assert "on the images of cats" in same
+    assert "on 12 images of the val split, with 36 boxes of 5 classes on 3 levels." in same
+    other = default_summary(h, {"data": "scenes", "evaluated_on": "/data/cats", "split": "val"}, hyperbolic=True)
+    assert "was trained on drawn scenes" in other
+    assert "images of the val split of cats, with" in other
 
 
 def test_example_images_are_deep_and_readable(split):

@@ -13,7 +13,8 @@ OBJECT_CLASSES: tuple[str, ...] = (
 PART_CLASSES: tuple[str, ...] = (
     "head", "eye", "hat", "torso", "arm", "leg", "passenger",
     "animal head", "animal body", "animal leg", "tail", "ear", "horn", "mane", "beak", "wing",
-    "window", "pane", "door", "cockpit", "side window", "oven window", "vehicle door", "cabinet door", "foot", "knob", "roof", "chimney", "antenna", "lantern", "rotor", "blade", "counter", "awning",
+    "window", "pane", "door", "cockpit", "side window", "oven window", "vehicle door", "cabinet door", "foot", "knob",
+    "roof", "chimney", "antenna", "lantern", "rotor", "blade", "counter", "awning",
     "basin", "jet",
     "wheel", "hub", "headlight", "taillight", "windscreen", "handle", "container", "cab", "cabin", "saddle", "pedal",
     "handlebar", "smokestack", "locomotive", "wagon",

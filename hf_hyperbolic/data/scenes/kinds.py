@@ -151,7 +151,7 @@ KINDS: dict[str, Kind] = {
                 Role({"barn": 5, "house": 2, "windmill": 1, "tree": 3}, (1, 5, 3), (0.40, 0.46), (0.8, 1.0), haze=0.2),
                 Role({"tree": 4, "tractor": 2.5, "horse": 1, "cow": 1}, (3, 4, 1), (0.26, 0.34)),
                 Role({"cow": 6, "horse": 3, "tractor": 1.2, "dog": 0.7}, (2, 4, 2), (0.08, 0.22), (0.9, 1.2)),
-                Role({"person": 1.5, "cat": 0.7, "dog": 1, "flower": 1.2, "bird": 1}, (5, 4), (0.02, 0.06), (0.9, 1.25)),
+                Role({"person": 1.5, "cat": 0.7, "dog": 1, "flower": 1.2, "bird": 1}, (5, 4), (0.02, 0.06), (0.9, 1.2)),
                 Role(AIR, (6, 1), (0.76, 0.88), (0.6, 0.9), haze=0.2),
             ),
             ("ship", "bus", "lamp", "refrigerator"),

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .classes import CLASS_NAMES, OBJECT_CLASSES
 from .compose import SPLITS, Scene, render_scene
 
-GENERATOR = "hf_hyperbolic scenes 1"  # raise the number when the same seed draws another picture
+GENERATOR = "hf_hyperbolic scenes 2"  # raise the number when the same parameters write other files
 JPEG_QUALITY = 92
 
 
@@ -34,8 +34,9 @@ def write_scenes(
         num_workers: processes that draw; 0 draws in this one.
 
     Returns:
-        Path of the annotations, a COCO instances file with two more keys: `scene_kind` of an image and
-        `parent_annotation` of an annotation (id of the thing it was drawn as a part of, or null).
+        Path of the annotations, a COCO instances file (file names relative to `folder`) with two more keys:
+        `scene_kind` of an image and `parent_annotation` of an annotation (id of the thing it was drawn as a part of,
+        or null).
 
     Raises:
         ValueError: unknown split, or count below 1.
@@ -100,9 +101,8 @@ def _coco(rows: list[dict[str, Any]], parameters: dict[str, Any], size: int) -> 
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
-        images.append(
-            {"id": index, "file_name": f"{index:06d}.jpg", "width": size, "height": size, "scene_kind": row["kind"]}
-        )
+        name = f"{parameters['split']}/{index:06d}.jpg"
+        images.append({"id": index, "file_name": name, "width": size, "height": size, "scene_kind": row["kind"]})
         first = len(annotations) + 1
         for (x0, y0, x1, y1), label, parent in zip(row["boxes"], row["labels"], row["parents"], strict=True):
             annotations.append(
