@@ -5,11 +5,13 @@ python training/evaluate.py --run outputs/angle --baselines outputs/cosine --spl
 """
 
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import HfArgumentParser
 
@@ -85,14 +87,10 @@ def main(argv: list[str] | None = None) -> None:
 
     reader = ImageReader(table, cache_bytes=2**28)
 
-    def crop_of(node: int):
-        import numpy as np
-
+    def crop_of(node: int) -> np.ndarray:
         x0, y0, x1, y1 = hierarchy.node_box[node]
         image = reader[int(hierarchy.node_image[node])]
-        return np.asarray(
-            image.crop((int(x0), int(y0), max(int(x1 + 0.999), int(x0) + 1), max(int(y1 + 0.999), int(y0) + 1)))
-        )
+        return np.asarray(image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))))
 
     metrics_file = Path(options.run) / "metrics.jsonl"
     metrics = [json.loads(line) for line in metrics_file.read_text().splitlines()] if metrics_file.exists() else None
@@ -104,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
         system.curvature,
         metrics,
         crop_of,
-        {**asdict(args), "data": data, "split": options.split},
+        {**asdict(args), "evaluated_on": data, "split": options.split},
         children_measure=system.measures["children"],
         parents_measure=system.measures["parents"],
         system_measures={other.name: other.measures for other in others},

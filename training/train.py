@@ -15,7 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -27,13 +26,14 @@ from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
 from hf_hyperbolic.data.relations import RelationIndex
 from hf_hyperbolic.image_processing import make_image_processor
-from hf_hyperbolic.losses import LossOutput, PairMasks, angle_loss, cosine_loss
+from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model
 from hf_hyperbolic.training.embed import normalise
 from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.validation import Validation
 
@@ -60,14 +60,6 @@ def parameter_groups(model: HyperbolicCLIPVisionModel, args: TrainArguments) -> 
         }
         for (in_backbone, decays), parameters in sorted(groups.items())
     ]
-
-
-def compute_loss(
-    model: HyperbolicCLIPVisionModel, embeds: torch.Tensor, masks: PairMasks, args: TrainArguments
-) -> LossOutput:
-    if args.loss == "cosine":
-        return cosine_loss(embeds, masks, model.temperature, args.own_weight)
-    return angle_loss(embeds, masks, model.curvature, model.temperature, args.geometry, args.own_weight)
 
 
 def save_model(model: HyperbolicCLIPVisionModel, args: TrainArguments, processor, folder: Path) -> None:
@@ -175,15 +167,15 @@ def main(argv: list[str] | None = None) -> None:
             embeds = prepared(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).embeds
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
         masks = PairMasks.from_relations(relations.relations(nodes.cpu().numpy()), embeds.device)
-        loss = compute_loss(model, embeds, masks, args)
-        if not torch.isfinite(loss.loss):
+        loss, parts = objective(model, embeds, masks, args)
+        if not math.isfinite(parts["loss"]):
             where = output / f"nonfinite_step_{progress.step}_process_{accelerator.process_index}.safetensors"
             save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where)
             raise SystemExit(
-                f"the loss is {loss.loss.item()} at step {progress.step}; the batch is in {where}. Look at it, lower "
+                f"the loss is {parts['loss']} at step {progress.step}; the batch is in {where}. Look at it, lower "
                 "--learning_rate, or go on from the last checkpoint with --resume"
             )
-        accelerator.backward(loss.loss)
+        accelerator.backward(loss)
         if args.max_grad_norm:
             accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
         optimizer.step()
@@ -196,9 +188,7 @@ def main(argv: list[str] | None = None) -> None:
             radii = model.radii(embeds.detach())
             is_scene = torch.from_numpy(hierarchy.node_label[nodes.cpu().numpy()] == -1)
             figures = {
-                "loss": loss.loss.item(),
-                "loss_parent_to_child": loss.parent_to_child.item(),
-                "loss_child_to_parent": loss.child_to_parent.item(),
+                **parts,
                 "curvature": model.curvature.item(),
                 "temperature": model.temperature.item(),
                 "radius_scene": radii[is_scene].mean().item(),

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader, crop
+from hf_hyperbolic.data.images import BrokenImageError, CropMode, ImageReader, crop
 from hf_hyperbolic.data.relations import CrossImageSampler
 
 
@@ -101,7 +101,7 @@ class CropBatches(Dataset[dict[str, Any]]):
         sampler: BatchSampler,
         size: int,
         context: float = 0.0,
-        mode: str = "resize",
+        mode: CropMode = "resize",
         flip: bool = True,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
@@ -129,7 +129,7 @@ def node_crops(
     nodes: np.ndarray,
     size: int,
     context: float = 0.0,
-    mode: str = "resize",
+    mode: CropMode = "resize",
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Crops of `nodes`, in order, each image read once.
 

@@ -64,9 +64,9 @@ class BoxTable:
                 raise ValueError(f"BoxTable.{name} has shape {found}, expected {expected}")
         if boxes and (np.diff(self.box_image) < 0).any():
             raise ValueError("BoxTable.box_image must be sorted: the boxes of an image stand together")
-        if boxes and not (0 <= self.box_image.min() and self.box_image.max() < images):
+        if boxes and not (self.box_image.min() >= 0 and self.box_image.max() < images):
             raise ValueError(f"BoxTable.box_image must lie in [0, {images})")
-        if boxes and not (0 <= self.labels.min() and self.labels.max() < len(self.class_names)):
+        if boxes and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
             raise ValueError(f"BoxTable.labels must lie in [0, {len(self.class_names)})")
 
     @property

@@ -26,6 +26,9 @@ _REDUCING_GAP = 3.0
 _Result = TypeVar("_Result")
 
 
+CropMode = Literal["resize", "pad"]
+
+
 class BrokenImageError(ValueError):
     """An image file that cannot be used.
 
@@ -134,7 +137,7 @@ def crop(
     box: np.ndarray | tuple[float, float, float, float],
     size: int,
     context: float = 0.0,
-    mode: Literal["resize", "pad"] = "resize",
+    mode: CropMode = "resize",
 ) -> np.ndarray:
     """Cuts a box out of an image and scales it to a square, by an antialiased bicubic filter.
 

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
+from hf_hyperbolic.data.images import CropMode
+
 
 @dataclass
 class TrainArguments:
@@ -52,12 +54,19 @@ class TrainArguments:
     mates_per_box: int = field(default=1, metadata={"help": "K: cross-image mates for each mated box"})
     cross_parents: str = field(default="scene", metadata={"help": "whose cross-image pairs count: scene, all or none"})
     context: float = field(default=0.0, metadata={"help": "share of a box's side shown beyond it on each side"})
-    crop_mode: str = field(default="resize", metadata={"help": "resize (squash to a square) or pad"})
+    crop_mode: CropMode = field(default="resize", metadata={"help": "resize (squash to a square) or pad"})
     flip: bool = field(default=True, metadata={"help": "mirror images at random"})
 
     # loss
     loss: str = field(default="angle", metadata={"help": "angle or cosine"})
     own_weight: float = field(default=0.0, metadata={"help": "share of the loss that looks at own-image pairs alone"})
+    similarity_weight: float = field(
+        default=0.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
+    )
+    similarity_own_weight: float = field(
+        default=0.5, metadata={"help": "share of that contrast that looks at own-image pairs alone"}
+    )
+    similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
     temperature_init: float = field(default=0.07, metadata={"help": "initial tau"})
 
     # optimisation

@@ -1,5 +1,7 @@
 """Models to start a run from: a checkpoint's vision tower, or a small network from scratch."""
 
+from typing import Any
+
 from transformers import ResNetConfig
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
@@ -7,21 +9,26 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 
 # 1.2 million parameters; a CPU core takes it forward and backward over 600 crops of 64 px a second
-FROM_SCRATCH = {
-    "resnet-tiny": dict(embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1], layer_type="basic"),
+FROM_SCRATCH: dict[str, dict[str, Any]] = {
+    "resnet-tiny": {
+        "embedding_size": 32,
+        "hidden_sizes": [32, 64, 128, 256],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+    },
 }
 
 
 def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
     """The model that `args` asks for, its backbone from scratch or from a checkpoint."""
-    head = dict(
-        projection_dim=args.projection_dim,
-        projection_norm=args.projection_norm,
-        geometry=args.geometry,
-        curvature_init=args.curvature_init,
-        learn_curvature=args.learn_curvature,
-        temperature_init=args.temperature_init,
-    )
+    head: dict[str, Any] = {
+        "projection_dim": args.projection_dim,
+        "projection_norm": args.projection_norm,
+        "geometry": args.geometry,
+        "curvature_init": args.curvature_init,
+        "learn_curvature": args.learn_curvature,
+        "temperature_init": args.temperature_init,
+    }
     if args.backbone in FROM_SCRATCH:
         backbone = ResNetConfig(**FROM_SCRATCH[args.backbone])
         return HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))

@@ -6,7 +6,7 @@ from tqdm.auto import tqdm
 
 from hf_hyperbolic.data.batches import node_crops
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.data.images import CropMode, ImageReader
 
 
 def normalise(pixels: torch.Tensor, mean: list[float], std: list[float]) -> torch.Tensor:
@@ -26,7 +26,7 @@ def embed_nodes(
     mean: list[float],
     std: list[float],
     context: float = 0.0,
-    crop_mode: str = "resize",
+    crop_mode: CropMode = "resize",
     batch_size: int = 256,
     progress: bool = False,
 ) -> np.ndarray:

@@ -58,7 +58,8 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
     if not (folder / "model.safetensors").exists():
         raise FileNotFoundError(f"{folder} holds no model: give the --output_dir of a finished training/train.py")
     args = TrainArguments.load(folder)
-    model = HyperbolicCLIPVisionModel.from_pretrained(folder).to(device).eval()
+    model = HyperbolicCLIPVisionModel.from_pretrained(folder).eval()
+    model.to(torch.device(device))
     name = {
         "cosine": "cosine contrast",
         "angle": f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle",
@@ -70,5 +71,6 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
     """The model a run started from, ranked by cosine."""
     set_seed(args.seed)
-    model = build_model(args).to(device).eval()
+    model = build_model(args).eval()
+    model.to(torch.device(device))
     return System("untrained", model, args, {"children": "cosine", "parents": "cosine"})

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .classes import CLASS_NAMES, OBJECT_CLASSES
 from .compose import SPLITS, Scene, render_scene
 
-GENERATOR = "hf_hyperbolic scenes 2"  # raise the number when the same parameters write other files
+GENERATOR = "hf_hyperbolic scenes 3"  # raise the number when the same parameters write other files
 JPEG_QUALITY = 92
 
 
