@@ -214,7 +214,7 @@ def test_containment_by_the_rule_is_mostly_the_true_tree(scenes: list[Scene]) ->
         neighbours += (overlap & ~truth & ~truth.T).sum()
     assert 0 < accidental < 0.12 * by_rule
     assert missed < 0.01 * true
-    assert neighbours > 10 * 120
+    assert neighbours > 5 * 120
 
 
 def test_frequencies_are_long_tailed(scenes: list[Scene]) -> None:
@@ -257,7 +257,10 @@ def test_a_scene_is_the_same_at_any_size() -> None:
         small, large = render_scene(0, index, size=192), render_scene(0, index, size=384)
         assert small.kind == large.kind
         shrunk = np.asarray(large.image.resize((192, 192)), dtype=float)
-        assert np.abs(shrunk - np.asarray(small.image, dtype=float)).mean() < 6
+        other = np.asarray(render_scene(0, index + 6).image, dtype=float)
+        drawn = np.asarray(small.image, dtype=float)
+        # grain and hairlines differ with the size, the picture does not
+        assert np.abs(shrunk - drawn).mean() < 0.25 * np.abs(other - drawn).mean()
 
 
 def test_out_of_domain_looks_are_not_in_the_domain(monkeypatch: pytest.MonkeyPatch) -> None:
