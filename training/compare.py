@@ -1,0 +1,133 @@
+"""Train several systems with the same backbone, pairs and budget, over several seeds, and print them side by side.
+
+    python training/compare.py --output_dir outputs/compare --seeds 0 1 2
+    python training/compare.py --output_dir outputs/ccp training/configs/photographs.yaml --data PATH
+
+Whatever is not a setting of the comparison goes to training/train.py. A run that is finished is not trained again, one
+that was cut off goes on.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import HfArgumentParser
+
+from hf_hyperbolic.evaluation import evaluate_embeddings
+from hf_hyperbolic.training.checkpoints import write_text
+from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.systems import System, trained, untrained
+
+SYSTEMS: dict[str, list[str]] = {
+    "cosine contrast": ["--loss", "cosine"],
+    "hyperbolic angle alone": ["--similarity_weight", "0"],
+    "Euclidean angle": ["--geometry", "euclidean"],
+    "hyperbolic angle": [],
+}
+FIGURES: dict[str, tuple[str, str, str, float]] = {
+    # title: section, which ranking measure, name, factor
+    "P>C R@50%": ("parent_to_child", "children", "recall@50%", 100),
+    "P>C OT@50%": ("parent_to_child", "children", "ot@50%", 1),
+    "C>P top-10": ("child_to_parent", "parents", "top_10", 100),
+    "own scene@5": ("own_scene", "parents", "recall@5", 100),
+    "AUC random": ("entailment", "children", "auc_random", 1),
+    "AUC boxes": ("entailment", "children", "auc_random_boxes", 1),
+}
+
+
+@dataclass
+class CompareArguments:
+    """What to compare."""
+
+    output_dir: str = field(default="outputs/compare", metadata={"help": "a folder for each run, and the tables"})
+    systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": f"of: {', '.join(SYSTEMS)}"})
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run of each system for each"})
+    split: str = field(default="val", metadata={"help": "evaluated on"})
+
+
+def train(folder: Path, settings: list[str]) -> None:
+    """Runs training/train.py until `folder` holds a finished run."""
+    if (folder / "final" / "model.safetensors").exists():
+        return
+    resume = ["--resume", "true"] if (folder / "metrics.jsonl").exists() else []
+    script = Path(__file__).with_name("train.py")
+    subprocess.run([sys.executable, str(script), *settings, "--output_dir", str(folder), *resume], check=True)
+
+
+def figures(system: System, split: str) -> dict[str, dict[str, float]]:
+    """The compared figures of one run: value, chance, ceiling, and of the AUC the category-pair oracle."""
+    args = system.args
+    places = (args.scenes_dir, args.train_scenes, args.min_box_size, args.threshold)
+    _, train_hierarchy = load_split(args.data, "train", *places)
+    table, hierarchy = load_split(args.data, split, args.scenes_dir, args.val_scenes, args.min_box_size, args.threshold)
+    found: Mapping[str, Any] = evaluate_embeddings(
+        system.embed(table, hierarchy),
+        hierarchy,
+        system.curvature,
+        measures=sorted(set(system.measures.values())),
+        train_hierarchy=train_hierarchy,
+    )
+    rows = {}
+    for title, (section, way, name, factor) in FIGURES.items():
+        entry = found[section][system.measures[way]][name]
+        rows[title] = {key: factor * entry[key] for key in ("value", "chance", "ceiling")}
+    rows["parent nearer"] = {key: 100 * found["radial"]["all"][key] for key in ("value", "chance", "ceiling")}
+    hub = found["hubness"]["child_to_parent"][system.measures["parents"]]["largest_share"]
+    rows["C>P hub"] = {"value": 100 * hub["value"], "chance": 100 * hub["chance"], "ceiling": float("nan")}
+    return rows
+
+
+def table(results: Mapping[str, list[dict[str, dict[str, float]]]]) -> str:
+    """Mean over seeds with the smallest and largest value; chance and ceiling below."""
+    titles = list(next(iter(results.values()))[0])
+    width = max(map(len, results)) + 2
+    lines = [" " * width + "".join(f"{title:>22}" for title in titles)]
+    for name, runs in results.items():
+        cells = []
+        for title in titles:
+            values = np.array([run[title]["value"] for run in runs])
+            digits = 3 if title.startswith("AUC") else 2 if "OT" in title else 1
+            spread = f" ({values.min():.{digits}f}-{values.max():.{digits}f})" if len(values) > 1 else ""
+            cells.append(f"{values.mean():.{digits}f}{spread}")
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+    for level in ("chance", "ceiling"):
+        first = next(iter(results.values()))[0]
+        lines.append(f"{level:<{width}}" + "".join(f"{first[title][level]:>22.2f}" for title in titles))
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    options, settings = HfArgumentParser(CompareArguments).parse_args_into_dataclasses(
+        argv, return_remaining_strings=True
+    )
+    unknown = set(options.systems) - set(SYSTEMS)
+    if unknown:
+        raise SystemExit(f"unknown systems {', '.join(sorted(unknown))}; known: {', '.join(SYSTEMS)}")
+    output = Path(options.output_dir)
+    results: dict[str, list[dict[str, dict[str, float]]]] = {}
+    for seed in options.seeds:
+        for name in options.systems:
+            folder = output / f"{name.replace(' ', '-')}-seed-{seed}"
+            train(folder, [*settings, *SYSTEMS[name], "--seed", str(seed)])
+            kept = folder / f"figures-{options.split}.json"
+            if not kept.exists():
+                write_text(kept, json.dumps(figures(trained(folder), options.split), indent=1))
+            results.setdefault(name, []).append(json.loads(kept.read_text()))
+            if name == options.systems[0]:
+                start = untrained(trained(folder).args)
+                results.setdefault("untrained", []).append(figures(start, options.split))
+            write_text(output / f"comparison-{options.split}.json", json.dumps(results, indent=1))
+    ordered = {"untrained": results.pop("untrained"), **results}
+    print(f"{len(options.seeds)} seeds: mean (smallest-largest); shares in per cent; lower is better for OT and hub")
+    text = table(ordered)
+    write_text(output / f"comparison-{options.split}.txt", text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
