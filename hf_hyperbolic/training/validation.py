@@ -48,7 +48,8 @@ class Validation:
         }
         figures = {name: figure["value"] for name, figure in watched.items()}
         figures["val_auc"] = found["entailment"][by["children"]]["auc_random"]["value"]
-        figures["val_score"] = float(
-            np.mean([(f["value"] - f["chance"]) / (f["ceiling"] - f["chance"]) for f in watched.values()])
-        )
+        # with fewer images than k every ranking is as good as every other
+        telling = [found for found in watched.values() if found["ceiling"] > found["chance"]]
+        gains = [(found["value"] - found["chance"]) / (found["ceiling"] - found["chance"]) for found in telling]
+        figures["val_score"] = float(np.mean(gains)) if gains else 0.0
         return figures
