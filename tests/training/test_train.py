@@ -1,9 +1,8 @@
 """The training script as users start it, on a few embedded scenes."""
 
 import json
-import os
+import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,54 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hf_hyperbolic.data.scenes import write_scenes
-
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "training" / "train.py"
-SMALL = [
-    "--image_size", "32", "--projection_dim", "16", "--scenes_per_batch", "4", "--boxes_per_scene", "4",
-    "--mated_boxes_per_scene", "1", "--max_steps", "8", "--eval_steps", "2", "--logging_steps", "1", "--warmup_steps",
-    "2", "--cpu", "true",
-]  # fmt: skip
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, "train", 24, size=96)
-    write_scenes(folder, "val", 8, size=96)
-    return folder
-
-
-def start(*arguments, launcher=(sys.executable,), **environment) -> subprocess.Popen:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
-    return subprocess.Popen(
-        [*launcher, str(SCRIPT), *map(str, arguments)],
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def train(*arguments, succeeds=True, **kwargs) -> str:
-    process = start(*arguments, **kwargs)
-    printed, _ = process.communicate(timeout=300)
-    assert (process.returncode == 0) == succeeds, printed
-    return printed
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "final" / "model.safetensors")
-
-
-@pytest.fixture(scope="session")
-def whole_run(data, tmp_path_factory) -> Path:
-    run = tmp_path_factory.mktemp("whole") / "run"
-    train("--data", data, "--output_dir", run, *SMALL)
-    return run
 
 
 def test_a_run_leaves_what_the_readme_promises(whole_run):
@@ -79,9 +35,9 @@ def test_a_run_leaves_what_the_readme_promises(whole_run):
     assert list(whole_run.rglob("events.out.tfevents.*"))
 
 
-def test_killed_and_resumed_equals_uninterrupted(data, whole_run, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(data, whole_run, tmp_path, train, start, small):
     run = tmp_path / "run"
-    process = start("--data", data, "--output_dir", run, *SMALL)
+    process = start("--data", data, "--output_dir", run, *small)
     deadline = time.time() + 200
     while not (run / "checkpoints" / "step-00000004").exists():
         assert process.poll() is None, process.stdout.read()
@@ -91,7 +47,7 @@ def test_killed_and_resumed_equals_uninterrupted(data, whole_run, tmp_path):
     process.communicate()
     assert not (run / "final").exists(), "killed too late: nothing is left to resume"
 
-    printed = train("--data", data, "--output_dir", run, *SMALL, "--resume", "true")
+    printed = train("--data", data, "--output_dir", run, *small, "--resume", "true")
     assert "resumed from" in printed
     expected, found = weights(whole_run), weights(run)
     assert expected.keys() == found.keys()
@@ -101,9 +57,9 @@ def test_killed_and_resumed_equals_uninterrupted(data, whole_run, tmp_path):
     assert steps == sorted(steps)
 
 
-def test_sigterm_saves_and_the_run_goes_on_to_the_same_weights(data, whole_run, tmp_path):
+def test_sigterm_saves_and_the_run_goes_on_to_the_same_weights(data, whole_run, tmp_path, train, start, small):
     run = tmp_path / "run"
-    process = start("--data", data, "--output_dir", run, *SMALL)
+    process = start("--data", data, "--output_dir", run, *small)
     while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.01)
@@ -111,27 +67,27 @@ def test_sigterm_saves_and_the_run_goes_on_to_the_same_weights(data, whole_run, 
     printed, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "go on with --resume" in printed
-    train("--data", data, "--output_dir", run, *SMALL, "--resume", "true")
+    train("--data", data, "--output_dir", run, *small, "--resume", "true")
     assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(whole_run).items())
 
 
-def test_two_processes_train_and_end_alike(data, tmp_path):
+def test_two_processes_train_and_end_alike(data, tmp_path, train, small):
     """Not bit-equal to one process (batch statistics are each process's own), but one model, and a finite loss."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     run = tmp_path / "run"
-    printed = train("--data", data, "--output_dir", run, *SMALL, launcher=launcher, ACCELERATE_USE_CPU="true")
+    printed = train("--data", data, "--output_dir", run, *small, launcher=launcher, ACCELERATE_USE_CPU="true")
     assert "2 process(es)" in printed
     assert all(torch.isfinite(tensor.float()).all() for tensor in weights(run).values())
 
 
 @pytest.mark.parametrize("arguments", [("--loss", "cosine"), ("--geometry", "euclidean"), ("--own_weight", "0.5")])
-def test_variants_train(data, tmp_path, arguments):
+def test_variants_train(data, tmp_path, arguments, train, small):
     few = ["--max_steps", "2"]
-    train("--data", data, "--output_dir", tmp_path / "run", *SMALL, *few, *arguments)
+    train("--data", data, "--output_dir", tmp_path / "run", *small, *few, *arguments)
 
 
-def test_settings_come_from_yaml_and_the_command_line_wins(data, tmp_path):
+def test_settings_come_from_yaml_and_the_command_line_wins(data, tmp_path, train):
     settings = tmp_path / "mine.yaml"
     settings.write_text(f"data: {data}\nmax_steps: 1\nprojection_dim: 8\ncpu: true\nscenes_per_batch: 4\n")
     train(settings, "--output_dir", tmp_path / "run", "--max_steps", "2", "--image_size", "32")
@@ -139,9 +95,7 @@ def test_settings_come_from_yaml_and_the_command_line_wins(data, tmp_path):
     assert (saved["max_steps"], saved["projection_dim"]) == (2, 8)
 
 
-def test_a_broken_image_is_skipped_and_named(data, tmp_path):
-    import shutil
-
+def test_a_broken_image_is_skipped_and_named(data, tmp_path, train, small):
     copy = tmp_path / "data"
     shutil.copytree(data, copy)
     annotations = json.loads((copy / "instances_train.json").read_text())
@@ -149,13 +103,13 @@ def test_a_broken_image_is_skipped_and_named(data, tmp_path):
         path for path in copy.rglob(annotations["images"][0]["file_name"].rsplit("/")[-1]) if "train" in str(path)
     )
     victim.write_bytes(victim.read_bytes()[:400])
-    printed = train("--data", copy, "--output_dir", tmp_path / "run", *SMALL)
+    printed = train("--data", copy, "--output_dir", tmp_path / "run", *small)
     assert f"skipped {victim}" in printed.replace("\n", "")
 
 
-def test_a_second_run_does_not_overwrite_the_first(data, whole_run):
+def test_a_second_run_does_not_overwrite_the_first(data, whole_run, train, small):
     before = (whole_run / "metrics.jsonl").read_text()
-    printed = train("--data", data, "--output_dir", whole_run, *SMALL, succeeds=False)
+    printed = train("--data", data, "--output_dir", whole_run, *small, succeeds=False)
     assert "already holds a run" in printed
     assert (whole_run / "metrics.jsonl").read_text() == before
 
@@ -169,14 +123,14 @@ def test_a_second_run_does_not_overwrite_the_first(data, whole_run):
         (("--scenes_per_batch", "500"), "lower the number of scenes per batch"),
     ],
 )
-def test_bad_settings_get_one_clear_message(data, tmp_path, arguments, message):
-    printed = train("--data", data, "--output_dir", tmp_path / "run", *SMALL, *arguments, succeeds=False)
+def test_bad_settings_get_one_clear_message(data, tmp_path, arguments, message, train, small):
+    printed = train("--data", data, "--output_dir", tmp_path / "run", *small, *arguments, succeeds=False)
     assert message in printed
 
 
-def test_a_non_finite_loss_stops_and_keeps_the_batch(data, tmp_path):
+def test_a_non_finite_loss_stops_and_keeps_the_batch(data, tmp_path, train, small):
     printed = train(
-        "--data", data, "--output_dir", tmp_path / "run", *SMALL, "--learning_rate", "1e30", "--max_grad_norm", "0",
+        "--data", data, "--output_dir", tmp_path / "run", *small, "--learning_rate", "1e30", "--max_grad_norm", "0",
         succeeds=False,
     )  # fmt: skip
     assert "the batch is in" in printed

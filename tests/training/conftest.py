@@ -1,0 +1,68 @@
+"""A few embedded scenes and a short run on them, made once for all tests of the scripts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_hyperbolic.data.scenes import write_scenes
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "--image_size", "32", "--projection_dim", "16", "--scenes_per_batch", "4", "--boxes_per_scene", "4",
+    "--mated_boxes_per_scene", "1", "--max_steps", "8", "--eval_steps", "2", "--logging_steps", "1", "--warmup_steps",
+    "2", "--cpu", "true",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, "train", 24, size=96)
+    write_scenes(folder, "val", 8, size=96)
+    return folder
+
+
+def start(*arguments, script="train.py", launcher=(sys.executable,), **environment) -> subprocess.Popen:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
+    return subprocess.Popen(
+        [*launcher, str(ROOT / "training" / script), *map(str, arguments)],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def run_script(*arguments, succeeds=True, **kwargs) -> str:
+    process = start(*arguments, **kwargs)
+    printed, _ = process.communicate(timeout=300)
+    assert (process.returncode == 0) == succeeds, printed
+    return printed
+
+
+@pytest.fixture(scope="session", name="start")
+def _start():
+    """Starts a script of `training/` as users do; gives the process."""
+    return start
+
+
+@pytest.fixture(scope="session")
+def train():
+    """Runs training/train.py (or another `script`) to its end; gives what it printed."""
+    return run_script
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Settings that make a run short."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def whole_run(data, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    run_script("--data", data, "--output_dir", run, *SMALL)
+    return run
