@@ -47,7 +47,8 @@ class CompareArguments:
     output_dir: str = field(default="outputs/compare", metadata={"help": "a folder for each run, and the tables"})
     systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": f"of: {', '.join(SYSTEMS)}"})
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run of each system for each"})
-    split: str = field(default="val", metadata={"help": "evaluated on"})
+    split: str = field(default="val", metadata={"help": "evaluated on; the embedded scenes have test and ood too"})
+    which: str = field(default="final", metadata={"help": "final, or best by the validation figure"})
 
 
 def train(folder: Path, settings: list[str]) -> None:
@@ -114,12 +115,12 @@ def main(argv: list[str] | None = None) -> None:
         for name in options.systems:
             folder = output / f"{name.replace(' ', '-')}-seed-{seed}"
             train(folder, [*settings, *SYSTEMS[name], "--seed", str(seed)])
-            kept = folder / f"figures-{options.split}.json"
+            kept = folder / f"figures-{options.which}-{options.split}.json"
             if not kept.exists():
-                write_text(kept, json.dumps(figures(trained(folder), options.split), indent=1))
+                write_text(kept, json.dumps(figures(trained(folder, which=options.which), options.split), indent=1))
             results.setdefault(name, []).append(json.loads(kept.read_text()))
             if name == options.systems[0]:
-                start = untrained(trained(folder).args)
+                start = untrained(trained(folder, which=options.which).args)
                 results.setdefault("untrained", []).append(figures(start, options.split))
             write_text(output / f"comparison-{options.split}.json", json.dumps(results, indent=1))
     ordered = {"untrained": results.pop("untrained"), **results}

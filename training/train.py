@@ -34,6 +34,7 @@ from hf_hyperbolic.training.backbones import build_model
 from hf_hyperbolic.training.embed import normalise
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
+from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.validation import Validation
 
@@ -88,12 +89,15 @@ def prepare_output(args: TrainArguments) -> Path:
 
 def main(argv: list[str] | None = None) -> None:
     args = TrainArguments.parse(sys.argv[1:] if argv is None else argv)
+    precision = resolve_precision(args.mixed_precision, args.cpu)
     accelerator = Accelerator(
-        cpu=args.cpu, mixed_precision=args.mixed_precision, log_with="tensorboard", project_dir=args.output_dir
+        cpu=args.cpu, mixed_precision=precision, log_with="tensorboard", project_dir=args.output_dir
     )
     output = prepare_output(args)
     set_seed(args.seed)
-    accelerator.print(f"{accelerator.num_processes} process(es) on {accelerator.device}; the run goes to {output}")
+    accelerator.print(
+        f"{accelerator.num_processes} process(es) on {accelerator.device}, mixed precision {precision}; the run goes to {output}"
+    )
 
     def load(split: str, scenes: int) -> tuple[BoxTable, Hierarchy]:
         return load_split(

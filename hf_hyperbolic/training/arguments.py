@@ -48,12 +48,12 @@ class TrainArguments:
     learn_curvature: bool = field(default=True, metadata={"help": "train the curvature"})
 
     # batches
-    scenes_per_batch: int = field(default=24, metadata={"help": "images whose full scene is in a batch"})
-    boxes_per_scene: int = field(default=11, metadata={"help": "at most this many boxes of each of them"})
+    scenes_per_batch: int = field(default=40, metadata={"help": "images whose full scene is in a batch"})
+    boxes_per_scene: int = field(default=6, metadata={"help": "at most this many boxes of each of them"})
     mated_boxes_per_scene: int = field(default=0, metadata={"help": "of these, how many bring cross-image mates"})
     mates_per_box: int = field(default=1, metadata={"help": "K: cross-image mates for each mated box"})
     cross_parents: str = field(default="scene", metadata={"help": "whose cross-image pairs count: scene, all or none"})
-    context: float = field(default=0.0, metadata={"help": "share of a box's side shown beyond it on each side"})
+    context: float = field(default=0.25, metadata={"help": "share of a box's side shown beyond it on each side"})
     crop_mode: CropMode = field(default="resize", metadata={"help": "resize (squash to a square) or pad"})
     flip: bool = field(default=True, metadata={"help": "mirror images at random"})
 
@@ -61,13 +61,13 @@ class TrainArguments:
     loss: str = field(default="angle", metadata={"help": "angle or cosine"})
     own_weight: float = field(default=0.0, metadata={"help": "share of the loss that looks at own-image pairs alone"})
     similarity_weight: float = field(
-        default=0.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
+        default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
     )
     similarity_own_weight: float = field(
-        default=0.5, metadata={"help": "share of that contrast that looks at own-image pairs alone"}
+        default=0.25, metadata={"help": "share of that contrast that looks at own-image pairs alone"}
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
-    temperature_init: float = field(default=0.07, metadata={"help": "initial tau"})
+    temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
 
     # optimisation
     max_steps: int = field(default=1000, metadata={"help": "optimiser steps"})
@@ -78,7 +78,9 @@ class TrainArguments:
     adam_beta2: float = field(default=0.999)
     warmup_steps: int = field(default=50, metadata={"help": "steps of linear warm-up before the cosine decay"})
     max_grad_norm: float = field(default=1.0, metadata={"help": "clip the gradient's norm; 0 for no clipping"})
-    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16"})
+    mixed_precision: str = field(
+        default="auto", metadata={"help": "no, bf16, fp16, or auto: bf16 where the device multiplies it natively"}
+    )
 
     # bookkeeping
     seed: int = field(default=0)
@@ -98,7 +100,7 @@ class TrainArguments:
             "cross_parents": ("scene", "all", "none"),
             "crop_mode": ("resize", "pad"),
             "projection_norm": ("none", "batchnorm"),
-            "mixed_precision": ("no", "bf16", "fp16"),
+            "mixed_precision": ("auto", "no", "bf16", "fp16"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

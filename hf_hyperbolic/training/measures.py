@@ -2,8 +2,12 @@
 
 
 def ranking_measures(loss: str, geometry: str) -> dict[str, str]:
-    """Direction -> measure for a model trained with `loss` in `geometry`."""
+    """Direction -> measure for a model trained with `loss` in `geometry`.
+
+    Angle models rank by beta, the angle at the parent, in both directions: alpha, the angle at the child, tends to pi for
+    every item near the origin, and these then come back for every child.
+    """
     if loss == "cosine":
         return {"children": "cosine", "parents": "cosine"}
-    prefix = "euclidean_" if geometry == "euclidean" else ""
-    return {"children": f"{prefix}beta", "parents": f"{prefix}alpha"}
+    beta = "euclidean_beta" if geometry == "euclidean" else "beta"
+    return {"children": beta, "parents": beta}
