@@ -1,4 +1,4 @@
-# make demo   train on the embedded scenes, evaluate, write outputs/demo/report.html
+# make demo   train on the embedded scenes, evaluate, write outputs/demo/evaluation-test/report.html
 # make test   the test suite
 # make check  lint, format, types
 # Each makes its own virtual environment first.
@@ -13,7 +13,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 
 demo: $(VENV)/.demo
 	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
-	$(BIN)/python training/evaluate.py --run $(DEMO)
+	$(BIN)/python training/evaluate.py --run $(DEMO) --split test
 
 # any settings: make train ARGS="--data path/to/folder --output_dir outputs/mine"
 train: $(VENV)/.demo

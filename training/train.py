@@ -96,7 +96,8 @@ def main(argv: list[str] | None = None) -> None:
     output = prepare_output(args)
     set_seed(args.seed)
     accelerator.print(
-        f"{accelerator.num_processes} process(es) on {accelerator.device}, mixed precision {precision}; the run goes to {output}"
+        f"{accelerator.num_processes} process(es) on {accelerator.device}, mixed precision {precision}; "
+        f"the run goes to {output}"
     )
 
     def load(split: str, scenes: int) -> tuple[BoxTable, Hierarchy]:

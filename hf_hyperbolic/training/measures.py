@@ -4,8 +4,8 @@
 def ranking_measures(loss: str, geometry: str) -> dict[str, str]:
     """Direction -> measure for a model trained with `loss` in `geometry`.
 
-    Angle models rank by beta, the angle at the parent, in both directions: alpha, the angle at the child, tends to pi for
-    every item near the origin, and these then come back for every child.
+    Angle models rank by beta, the angle at the parent, in both directions: alpha, the angle at the child, tends to pi
+    for every item near the origin, and these then come back for every child.
     """
     if loss == "cosine":
         return {"children": "cosine", "parents": "cosine"}

@@ -1,5 +1,6 @@
 """From the `data` setting of a run to boxes and hierarchies."""
 
+import os
 from pathlib import Path
 
 from accelerate import PartialState
@@ -29,7 +30,7 @@ def load_split(
         scenes: how many of them.
         min_box_size: boxes narrower or lower than this, in pixels, are skipped.
         threshold: see `build_hierarchy`.
-        num_workers: processes that render or check.
+        num_workers: processes that render, all processors when 0, and threads that check.
 
     Raises:
         FileNotFoundError: the folder has no such split.
@@ -37,7 +38,7 @@ def load_split(
     """
     if data == "scenes":
         with PartialState().main_process_first():
-            annotations = write_scenes(scenes_dir, split, scenes, num_workers=num_workers)
+            annotations = write_scenes(scenes_dir, split, scenes, num_workers=num_workers or os.cpu_count() or 1)
         table = read_coco(annotations, min_size=min_box_size)
     else:
         table = read_coco(Path(data) / f"instances_{split}.json", min_size=min_box_size)
