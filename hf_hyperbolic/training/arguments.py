@@ -9,6 +9,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_hyperbolic.data.images import CropMode
+from hf_hyperbolic.retrieval import MEASURES
 
 
 @dataclass
@@ -69,6 +70,12 @@ class TrainArguments:
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
     temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
 
+    # ranking, of validation and evaluation
+    children_measure: str | None = field(
+        default=None, metadata={"help": "ranks parent -> child; default beta, or cosine for the cosine loss"}
+    )
+    parents_measure: str | None = field(default=None, metadata={"help": "ranks child -> parent; default as above"})
+
     # optimisation
     max_steps: int = field(default=1000, metadata={"help": "optimiser steps"})
     learning_rate: float = field(default=2e-3, metadata={"help": "peak learning rate of the head and scalars"})
@@ -105,6 +112,9 @@ class TrainArguments:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"--{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name in ("children_measure", "parents_measure"):
+            if getattr(self, name) is not None and getattr(self, name) not in MEASURES:
+                raise ValueError(f"--{name} must be one of {', '.join(MEASURES)}, got {getattr(self, name)!r}")
         for name in ("image_size", "projection_dim", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")

@@ -1,13 +1,14 @@
 """By what score a trained system ranks, in each direction."""
 
+from hf_hyperbolic.training.arguments import TrainArguments
 
-def ranking_measures(loss: str, geometry: str) -> dict[str, str]:
-    """Direction -> measure for a model trained with `loss` in `geometry`.
+
+def ranking_measures(args: TrainArguments) -> dict[str, str]:
+    """`{"children": measure, "parents": measure}` for a model trained with `args`, where these do not name another.
 
     Angle models rank by beta, the angle at the parent, in both directions: alpha, the angle at the child, tends to pi
     for every item near the origin, and these then come back for every child.
     """
-    if loss == "cosine":
-        return {"children": "cosine", "parents": "cosine"}
-    beta = "euclidean_beta" if geometry == "euclidean" else "beta"
-    return {"children": beta, "parents": beta}
+    angle = "euclidean_beta" if args.geometry == "euclidean" else "beta"
+    default = "cosine" if args.loss == "cosine" else angle
+    return {"children": args.children_measure or default, "parents": args.parents_measure or default}

@@ -36,7 +36,7 @@ class System:
 
     @property
     def curvature(self) -> float:
-        return float(self.model.curvature)
+        return self.model.curvature.item()
 
     def embed(self, table: BoxTable, hierarchy: Hierarchy, progress: bool = True) -> np.ndarray:
         """(N, D) embeddings of every node."""
@@ -65,7 +65,7 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
         "angle": f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle",
     }
     AutoImageProcessor.from_pretrained(folder)  # what travels with the weights must be loadable too
-    return System(name[args.loss], model, args, ranking_measures(args.loss, args.geometry))
+    return System(name[args.loss], model, args, ranking_measures(args))
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:

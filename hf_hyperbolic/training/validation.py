@@ -33,7 +33,7 @@ class Validation:
             model, self.reader, self.hierarchy, np.arange(self.hierarchy.num_nodes), self.args.image_size,
             self.mean, self.std, self.args.context, self.args.crop_mode,
         )  # fmt: skip
-        by = ranking_measures(self.args.loss, self.args.geometry)
+        by = ranking_measures(self.args)
         found = evaluate_embeddings(
             embeds,
             self.hierarchy,

@@ -43,7 +43,15 @@ def test_the_configurations_that_ship_can_be_read():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"loss": "triplet"}, {"image_size": 0}, {"threshold": 0.0}, {"own_weight": 2.0}, {"max_steps": -1}]
+    "wrong",
+    [
+        {"loss": "triplet"},
+        {"image_size": 0},
+        {"threshold": 0.0},
+        {"own_weight": 2.0},
+        {"max_steps": -1},
+        {"children_measure": "similarity"},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=f"--{next(iter(wrong))}"):
