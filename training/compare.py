@@ -24,9 +24,9 @@ from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.systems import System, trained, untrained
 
 SYSTEMS: dict[str, list[str]] = {
-    "cosine contrast": ["--loss", "cosine"],
+    "cosine contrast": ["--loss", "cosine", "--children_measure", "cosine", "--parents_measure", "cosine"],
     "hyperbolic angle alone": ["--similarity_weight", "0"],
-    "Euclidean angle": ["--geometry", "euclidean"],
+    "Euclidean angle": ["--geometry", "euclidean", "--children_measure", "euclidean_beta"],
     "hyperbolic angle": [],
 }
 FIGURES: dict[str, tuple[str, str, str, float]] = {
@@ -35,8 +35,8 @@ FIGURES: dict[str, tuple[str, str, str, float]] = {
     "P>C OT@50%": ("parent_to_child", "children", "ot@50%", 1),
     "C>P top-10": ("child_to_parent", "parents", "top_10", 100),
     "own scene@5": ("own_scene", "parents", "recall@5", 100),
-    "AUC random": ("entailment", "children", "auc_random", 1),
-    "AUC boxes": ("entailment", "children", "auc_random_boxes", 1),
+    "AUC random": ("entailment", "parents", "auc_random", 1),
+    "AUC boxes": ("entailment", "parents", "auc_random_boxes", 1),
 }
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +54,28 @@ def compare(main: System, others: list[System], per_query: dict[str, dict]) -> d
     return found
 
 
+def told_apart(systems: list[System], runs: list[str]) -> list[System]:
+    """Gives systems of one name (another seed, other weights of the loss) the folder of their run as a second name."""
+    names = [system.name for system in systems]
+    told = [
+        replace(system, name=f"{system.name} ({Path(run).resolve().name})") if names.count(system.name) > 1 else system
+        for system, run in zip(systems, runs, strict=True)
+    ]
+    if len({system.name for system in told}) < len(told):
+        raise ValueError(
+            f"two of the runs {', '.join(runs)} cannot be told apart: give each once, in a folder of its own name"
+        )
+    return told
+
+
 def main(argv: list[str] | None = None) -> None:
     (options,) = HfArgumentParser(EvaluateArguments).parse_args_into_dataclasses(argv)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
     started = time.time()
-    system = trained(options.run, device, options.which)
+    runs = [options.run, *options.baselines]
+    system, *baselines = told_apart([trained(run, device, options.which) for run in runs], runs)
     args = system.args
-    others = [trained(run, device, options.which) for run in options.baselines] + [untrained(args, device)]
+    others = [*baselines, untrained(args, device)]
     data = options.data or args.data
 
     def load(split: str, scenes: int):

@@ -1,6 +1,7 @@
 """The evaluation script on a short run: tables, JSON, report, and what it says to bad input."""
 
 import json
+import shutil
 
 import pytest
 
@@ -37,6 +38,17 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
     report = (output / "report.html").read_text()
     assert report.count("data:image/") > 20
     assert {path.suffix for path in output.iterdir()} == {".txt", ".json", ".npz", ".html"}
+
+
+def test_runs_of_one_kind_are_told_apart_by_their_folders(whole_run, train, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(whole_run, other)
+    output = tmp_path / "evaluation"
+    train("--run", whole_run, "--baselines", other, "--output_dir", output, script="evaluate.py")
+    results = json.loads((output / "results.json").read_text())["results"]
+    assert list(results) == ["hyperbolic angle (run)", "hyperbolic angle (other)", "untrained"]
+    printed = train("--run", whole_run, "--baselines", whole_run, script="evaluate.py", succeeds=False)
+    assert "cannot be told apart" in printed
 
 
 def test_a_folder_without_a_run_is_named(tmp_path, train):
