@@ -23,12 +23,16 @@ from hf_hyperbolic.training.checkpoints import write_text
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.systems import System, trained, untrained
 
+# The baseline has the contrast that stands beside the angles in the default recipe, and nothing else.
+COSINE = ["--loss", "cosine", "--temperature_init", "0.07", "--similarity_own_weight", "0.25"]
+COSINE += ["--children_measure", "cosine", "--parents_measure", "cosine"]
 SYSTEMS: dict[str, list[str]] = {
-    "cosine contrast": ["--loss", "cosine", "--children_measure", "cosine", "--parents_measure", "cosine"],
+    "cosine contrast": COSINE,
     "hyperbolic angle alone": ["--similarity_weight", "0"],
-    "Euclidean angle": ["--geometry", "euclidean", "--children_measure", "euclidean_beta"],
-    "hyperbolic angle": [],
+    "Euclidean angle + similarity": ["--geometry", "euclidean", "--children_measure", "euclidean_beta"],
+    "hyperbolic angle + similarity": [],
 }
+Figures = dict[str, dict[str, float | None]]
 FIGURES: dict[str, tuple[str, str, str, float]] = {
     # title: section, which ranking measure, name, factor
     "P>C R@50%": ("parent_to_child", "children", "recall@50%", 100),
@@ -60,7 +64,7 @@ def train(folder: Path, settings: list[str]) -> None:
     subprocess.run([sys.executable, str(script), *settings, "--output_dir", str(folder), *resume], check=True)
 
 
-def figures(system: System, split: str) -> dict[str, dict[str, float]]:
+def figures(system: System, split: str) -> Figures:
     """The compared figures of one run: value, chance, ceiling, and of the AUC the category-pair oracle."""
     args = system.args
     places = (args.scenes_dir, args.train_scenes, args.min_box_size, args.threshold)
@@ -76,14 +80,19 @@ def figures(system: System, split: str) -> dict[str, dict[str, float]]:
     rows = {}
     for title, (section, way, name, factor) in FIGURES.items():
         entry = found[section][system.measures[way]][name]
-        rows[title] = {key: factor * entry[key] for key in ("value", "chance", "ceiling")}
-    rows["parent nearer"] = {key: 100 * found["radial"]["all"][key] for key in ("value", "chance", "ceiling")}
+        rows[title] = {key: _scaled(entry[key], factor) for key in ("value", "chance", "ceiling")}
+    radial = found["radial"]["all"]
+    rows["parent nearer"] = {key: _scaled(radial[key], 100) for key in ("value", "chance", "ceiling")}
     hub = found["hubness"]["child_to_parent"][system.measures["parents"]]["largest_share"]
-    rows["C>P hub"] = {"value": 100 * hub["value"], "chance": 100 * hub["chance"], "ceiling": float("nan")}
+    rows["C>P hub"] = {"value": 100 * hub["value"], "chance": 100 * hub["chance"], "ceiling": None}
     return rows
 
 
-def table(results: Mapping[str, list[dict[str, dict[str, float]]]]) -> str:
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
+def table(results: Mapping[str, list[Figures]]) -> str:
     """Mean over seeds with the smallest and largest value; chance and ceiling below."""
     titles = list(next(iter(results.values()))[0])
     width = max(map(len, results)) + 2
@@ -91,15 +100,19 @@ def table(results: Mapping[str, list[dict[str, dict[str, float]]]]) -> str:
     for name, runs in results.items():
         cells = []
         for title in titles:
-            values = np.array([run[title]["value"] for run in runs])
+            values = np.array([run[title]["value"] for run in runs], dtype=float)  # undefined: NaN
             digits = 3 if title.startswith("AUC") else 2 if "OT" in title else 1
             spread = f" ({values.min():.{digits}f}-{values.max():.{digits}f})" if len(values) > 1 else ""
             cells.append(f"{values.mean():.{digits}f}{spread}")
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
     for level in ("chance", "ceiling"):
         first = next(iter(results.values()))[0]
-        lines.append(f"{level:<{width}}" + "".join(f"{first[title][level]:>22.2f}" for title in titles))
+        lines.append(f"{level:<{width}}" + "".join(f"{_text(first[title][level]):>22}" for title in titles))
     return "\n".join(lines)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -110,10 +123,10 @@ def main(argv: list[str] | None = None) -> None:
     if unknown:
         raise SystemExit(f"unknown systems {', '.join(sorted(unknown))}; known: {', '.join(SYSTEMS)}")
     output = Path(options.output_dir)
-    results: dict[str, list[dict[str, dict[str, float]]]] = {}
+    results: dict[str, list[Figures]] = {}
     for seed in options.seeds:
         for name in options.systems:
-            folder = output / f"{name.replace(' ', '-')}-seed-{seed}"
+            folder = output / f"{name.replace(' + ', '-').replace(' ', '-')}-seed-{seed}"
             train(folder, [*settings, *SYSTEMS[name], "--seed", str(seed)])
             kept = folder / f"figures-{options.which}-{options.split}.json"
             if not kept.exists():

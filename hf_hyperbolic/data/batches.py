@@ -150,8 +150,5 @@ def node_crops(
             kept[places] = False
             continue
         for place in places:
-            node = nodes[place]
-            # a scene has nothing around it to show
-            around = context if hierarchy.node_label[node] >= 0 else 0.0
-            crops[place] = crop(image, hierarchy.node_box[node], size, context=around, mode=mode)
+            crops[place] = crop(image, hierarchy.node_box[nodes[place]], size, context=context, mode=mode)
     return crops[kept], broken, np.nonzero(kept)[0]

@@ -25,4 +25,7 @@ def cosine_loss(embeds: Tensor, masks: PairMasks, temperature: Tensor | float, o
     """
     unit = F.normalize(embeds.float(), dim=-1)
     logits = unit @ unit.T / temperature
+    related = masks.own | masks.cross
+    # similarity has no direction: the reverse of a positive pair is the same number, and must not be a negative
+    masks = PairMasks(masks.own, masks.cross, masks.ignored | (related.T & ~related))
     return bidirectional_info_nce(logits, logits, masks, own_weight)

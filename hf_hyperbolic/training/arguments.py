@@ -60,12 +60,15 @@ class TrainArguments:
 
     # loss
     loss: str = field(default="angle", metadata={"help": "angle or cosine"})
-    own_weight: float = field(default=0.0, metadata={"help": "share of the loss that looks at own-image pairs alone"})
+    own_weight: float = field(
+        default=0.0, metadata={"help": "share of the angle loss that looks at own-image pairs alone"}
+    )
     similarity_weight: float = field(
         default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
     )
     similarity_own_weight: float = field(
-        default=0.25, metadata={"help": "share of that contrast that looks at own-image pairs alone"}
+        default=0.25,
+        metadata={"help": "share of that contrast, and of the cosine loss, that looks at own-image pairs alone"},
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
     temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})

@@ -30,7 +30,7 @@ def embed_nodes(
     batch_size: int = 256,
     progress: bool = False,
 ) -> np.ndarray:
-    """(n,) nodes -> (n, D) float32 space components, in evaluation mode, in batches of whole images.
+    """(n,) nodes -> (n, D) float32 space components, in evaluation mode, image after image.
 
     Raises:
         ValueError: an image cannot be read; drop broken images from the table first.

@@ -16,7 +16,7 @@ def objective(
     angles order wholes and parts, but alone they find a box's own scene less often than similarity does.
     """
     if args.loss == "cosine":
-        found = cosine_loss(embeds, masks, model.temperature, args.own_weight)
+        found = cosine_loss(embeds, masks, model.temperature, args.similarity_own_weight)
     else:
         found = angle_loss(embeds, masks, model.curvature, model.temperature, args.geometry, args.own_weight)
     loss = found.loss

@@ -48,6 +48,14 @@ class System:
         )  # fmt: skip
 
 
+def system_name(args: TrainArguments) -> str:
+    """What tables call a model trained with `args`."""
+    if args.loss == "cosine":
+        return "cosine contrast"
+    angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
+    return f"{angle} + similarity" if args.similarity_weight else angle
+
+
 def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "best") -> System:
     """The model a run kept.
 
@@ -60,12 +68,8 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
     args = TrainArguments.load(folder)
     model = HyperbolicCLIPVisionModel.from_pretrained(folder).eval()
     model.to(torch.device(device))
-    name = {
-        "cosine": "cosine contrast",
-        "angle": f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle",
-    }
     AutoImageProcessor.from_pretrained(folder)  # what travels with the weights must be loadable too
-    return System(name[args.loss], model, args, ranking_measures(args))
+    return System(system_name(args), model, args, ranking_measures(args))
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:

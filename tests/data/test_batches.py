@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from hf_hyperbolic.data import ImageReader, build_hierarchy, read_coco
+from hf_hyperbolic.data import ImageReader, build_hierarchy, crop, read_coco
 from hf_hyperbolic.data import images as images_module
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches, node_crops
 from hf_hyperbolic.data.scenes import write_scenes
@@ -77,6 +77,18 @@ def test_an_image_is_decoded_once_a_batch(table, hierarchy, monkeypatch):
     batch = CropBatches(ImageReader(table, 0), hierarchy, sampler, size=16)[0]
     assert len(batch["nodes"]) > 12
     assert len(opened) == len(set(hierarchy.node_image[batch["nodes"]].tolist()))
+
+
+def test_crops_show_the_context_and_have_the_mode_asked_for(table, hierarchy):
+    reader = ImageReader(table)
+    nodes = np.flatnonzero(hierarchy.node_image < 3)
+    crops, _, kept = node_crops(reader, hierarchy, nodes, 16, context=0.3, mode="pad")
+    assert np.array_equal(kept, np.arange(len(nodes)))
+    for node, found in zip(nodes, crops, strict=True):
+        image = reader[int(hierarchy.node_image[node])]
+        assert np.array_equal(found, crop(image, hierarchy.node_box[node], 16, context=0.3, mode="pad"))
+        if hierarchy.node_label[node] == -1:
+            assert np.array_equal(found, crop(image, (0, 0, *image.size), 16)), "a scene has nothing around it"
 
 
 def test_a_flip_mirrors_whole_images(table, hierarchy):

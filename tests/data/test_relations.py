@@ -15,6 +15,9 @@ def random_table(seed, images=4, classes=3):
         for _ in range(rng.integers(0, 6)):
             low = rng.integers(0, 60, 2)
             size = rng.integers(5, 40, 2)
+            if box_image and box_image[-1] == image and rng.random() < 0.7:  # inside the one before
+                x0, y0, x1, y1 = boxes[-1]
+                low, size = np.array([x0, y0]), np.maximum(np.array([x1 - x0, y1 - y0]) * 3 // 4, 1)
             boxes.append([*low, *(low + size)])
             box_image.append(image)
     return BoxTable(
@@ -71,13 +74,13 @@ def test_unknown_cross_parents_are_refused():
 def test_mates_share_the_category_and_never_the_image():
     hierarchy = build_hierarchy(random_table(1, images=12))
     boxes = np.nonzero(hierarchy.active() & (hierarchy.node_label >= 0))[0]
-    mates = CrossImageSampler(hierarchy).sample(boxes, 50, np.random.default_rng(0))
-    assert mates.shape == (len(boxes), 50)
+    mates = CrossImageSampler(hierarchy).sample(boxes, 500, np.random.default_rng(0))
+    assert mates.shape == (len(boxes), 500)
     for box, row in zip(boxes, mates, strict=True):
         drawn = row[row >= 0]
         same_class = boxes[hierarchy.node_label[boxes] == hierarchy.node_label[box]]
         elsewhere = set(same_class[hierarchy.node_image[same_class] != hierarchy.node_image[box]].tolist())
-        assert set(drawn.tolist()) == elsewhere, "50 draws reach every mate of so small a set, and nothing else"
+        assert set(drawn.tolist()) == elsewhere, "500 draws reach every mate of so small a set, and nothing else"
 
 
 def test_a_category_of_one_instance_or_one_image_has_no_mate():

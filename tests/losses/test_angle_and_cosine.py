@@ -69,9 +69,21 @@ def test_cosine_loss_looks_at_directions_alone(masks):
     torch.testing.assert_close(cosine_loss(embeds, masks, 0.07).loss, cosine_loss(scaled, masks, 0.07).loss)
     unit = torch.nn.functional.normalize(embeds, dim=1)
     logits = unit @ unit.T / 0.07
-    torch.testing.assert_close(
-        cosine_loss(embeds, masks, 0.07).loss, bidirectional_info_nce(logits, logits, masks).loss
-    )
+    related = masks.own | masks.cross
+    unordered = PairMasks(masks.own, masks.cross, masks.ignored | (related.T & ~related))
+    expected = bidirectional_info_nce(logits, logits, unordered).loss
+    torch.testing.assert_close(cosine_loss(embeds, masks, 0.07).loss, expected)
+
+
+def test_similarity_has_no_direction_so_a_relative_is_no_negative():
+    """In a chain of three everything is related: the middle row has nothing to push apart."""
+    own = np.triu(np.ones((3, 3), dtype=bool), 1)
+    none = np.zeros((3, 3), dtype=bool)
+    chain = PairMasks.from_relations(Relations(own=own, cross=none, ignored=np.eye(3, dtype=bool)))
+    found = cosine_loss(torch.ones(3, 4), chain, 0.07)
+    # downwards row 0 chooses between two positives (log 2) and row 1 has one candidate (0); upwards the same
+    assert found.parent_to_child.item() == pytest.approx(math.log(2) / 2, abs=1e-5)
+    assert found.child_to_parent.item() == pytest.approx(math.log(2) / 2, abs=1e-5)
 
 
 def test_unknown_geometry_is_refused(masks):

@@ -26,14 +26,14 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
     output = tmp_path / "evaluation"
     printed = train("--run", whole_run, "--baselines", cosine, "--output_dir", output, script="evaluate.py")
     results = json.loads((output / "results.json").read_text())["results"]
-    assert list(results) == ["hyperbolic angle", "cosine contrast", "untrained"]
+    assert list(results) == ["hyperbolic angle + similarity", "cosine contrast", "untrained"]
     measures = {"cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance"}
     for result in results.values():
         assert set(result["parent_to_child"]) == measures
         figure = result["parent_to_child"]["beta"]["recall@50%"]
         assert 0 <= figure["value"] <= 1
         assert None not in (figure["chance"], figure["ceiling"])
-    for word in ("hyperbolic angle", "chance", "ceiling", "category pair", "scene flag"):
+    for word in ("hyperbolic angle + similarity", "chance", "ceiling", "category pair", "scene flag"):
         assert word in printed.lower()
     report = (output / "report.html").read_text()
     assert report.count("data:image/") > 20

@@ -47,8 +47,8 @@ def test_the_paper_s_loss_is_the_angle_loss_alone(model, batch):
 
 def test_the_cosine_baseline_has_no_angle(model, batch):
     embeds, masks = batch
-    loss, _ = objective(model, embeds, masks, TrainArguments(loss="cosine"))
-    assert loss.item() == pytest.approx(cosine_loss(embeds, masks, model.temperature).loss.item())
+    loss, _ = objective(model, embeds, masks, TrainArguments(loss="cosine", similarity_own_weight=0.3))
+    assert loss.item() == pytest.approx(cosine_loss(embeds, masks, model.temperature, 0.3).loss.item())
 
 
 @pytest.mark.parametrize("asked", ["no", "bf16", "fp16"])
