@@ -124,9 +124,14 @@ def main(argv: list[str] | None = None) -> None:
         comparisons=compare(system, others, per_query),
         seed=options.seed,
     )
+    if options.which == "best" and options.split == "val":
+        text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
     print(text)
     print(f"evaluated in {time.time() - started:.0f} s; report: {report}; figures: {output / 'results.json'}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error

@@ -21,16 +21,16 @@ from accelerate.utils import set_seed
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
+from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
 from hf_hyperbolic.data.relations import RelationIndex
-from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.backbones import build_model
+from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed import normalise
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
@@ -63,7 +63,9 @@ def parameter_groups(model: HyperbolicCLIPVisionModel, args: TrainArguments) -> 
     ]
 
 
-def save_model(model: HyperbolicCLIPVisionModel, args: TrainArguments, processor, folder: Path) -> None:
+def save_model(
+    model: HyperbolicCLIPVisionModel, args: TrainArguments, processor: CLIPImageProcessorPil, folder: Path
+) -> None:
     """Writes model, remote code, image processor and settings as one folder, aside and then in place."""
     aside = folder.with_name(f"writing-{folder.name}")
     aside.mkdir(parents=True, exist_ok=True)
@@ -73,17 +75,28 @@ def save_model(model: HyperbolicCLIPVisionModel, args: TrainArguments, processor
     checkpoints.replace_folder(aside, folder)
 
 
-def prepare_output(args: TrainArguments) -> Path:
-    """The run's folder; refuses to mix two runs in one."""
+def prepare_output(args: TrainArguments, process: int) -> Path:
+    """The run's folder; refuses to mix two runs in one, and to go on with other data, model, batches or loss."""
     output = Path(args.output_dir)
+    probe = output / f".writable-{process}"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / ".writable").touch()
-        (output / ".writable").unlink()
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise SystemExit(f"--output_dir {output} cannot be written: {error.strerror}; choose another folder") from None
-    if not args.resume and (output / "metrics.jsonl").exists():
-        raise SystemExit(f"{output} already holds a run: add --resume to go on with it, or choose another --output_dir")
+    if not (output / "metrics.jsonl").exists():
+        return output
+    if not args.resume:
+        raise SystemExit(
+            f"{output} already holds a run: add --resume true to go on with it, or choose another --output_dir"
+        )
+    changed = args.changes_since(TrainArguments.load(output))
+    if changed:
+        raise SystemExit(
+            f"{output} holds a run with other settings ({'; '.join(changed)}): resume it with its own, which are in "
+            "its arguments.json, or choose another --output_dir"
+        )
     return output
 
 
@@ -93,7 +106,8 @@ def main(argv: list[str] | None = None) -> None:
     accelerator = Accelerator(
         cpu=args.cpu, mixed_precision=precision, log_with="tensorboard", project_dir=args.output_dir
     )
-    output = prepare_output(args)
+    output = prepare_output(args, accelerator.process_index)
+    accelerator.wait_for_everyone()
     set_seed(args.seed)
     accelerator.print(
         f"{accelerator.num_processes} process(es) on {accelerator.device}, mixed precision {precision}; "
@@ -115,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     model = build_model(args)
-    processor = make_image_processor(args.image_size)
+    processor = build_processor(args)
     mean, std = processor.image_mean, processor.image_std
     optimizer = torch.optim.AdamW(
         parameter_groups(model, args), lr=args.learning_rate, betas=(args.adam_beta1, args.adam_beta2)
@@ -124,9 +138,14 @@ def main(argv: list[str] | None = None) -> None:
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
     progress = checkpoints.Progress()
+    peaks = [group["peak"] for group in optimizer.param_groups]
     if args.resume and (checkpoint := checkpoints.latest(output / "checkpoints")):
         progress = checkpoints.load(accelerator, checkpoint)
         accelerator.print(f"resumed from {checkpoint}")
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
+    elif args.resume:
+        accelerator.print(f"there is no checkpoint in {output} yet: starting at step 0")
     if accelerator.is_main_process:
         args.save(output)
         keep_metrics_until(output / "metrics.jsonl", progress.step)
@@ -155,6 +174,7 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, request_stop)
 
     broken: set[str] = set()
+    warned: set[str] = set()
     started = time.time()
     bar = tqdm(
         total=args.max_steps, initial=progress.step, desc="training", disable=not accelerator.is_local_main_process
@@ -172,17 +192,20 @@ def main(argv: list[str] | None = None) -> None:
             embeds = prepared(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).embeds
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
         masks = PairMasks.from_relations(relations.relations(nodes.cpu().numpy()), embeds.device)
+        if not masks.own.any():
+            raise SystemExit(
+                f"step {progress.step} has no pair to learn from: {len(broken)} images could not be read so far. Check "
+                "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
+            )
         loss, parts = objective(model, embeds, masks, args)
         if not math.isfinite(parts["loss"]):
-            where = output / f"nonfinite_step_{progress.step}_process_{accelerator.process_index}.safetensors"
-            save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where)
-            raise SystemExit(
-                f"the loss is {parts['loss']} at step {progress.step}; the batch is in {where}. Look at it, lower "
-                "--learning_rate, or go on from the last checkpoint with --resume"
-            )
+            stop_with_batch(f"the loss is {parts['loss']}", batch, output, progress.step, accelerator.process_index)
         accelerator.backward(loss)
         if args.max_grad_norm:
-            accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
+            length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
+            # fp16 overflows now and then, and its gradient scaler skips such a step
+            if precision != "fp16" and not torch.isfinite(torch.as_tensor(length)):
+                stop_with_batch("the gradient is not finite", batch, output, progress.step, accelerator.process_index)
         optimizer.step()
         model.clamp_scalars_()
         optimizer.zero_grad()
@@ -204,11 +227,14 @@ def main(argv: list[str] | None = None) -> None:
             record(accelerator, output, figures, progress.step)
             bar.set_postfix(loss=f"{figures['loss']:.3f}", c=f"{figures['curvature']:.2f}")
             for name, bound in model.bounds_hit().items():
-                bar.write(
-                    f"step {progress.step}: {name} rests on its {bound} bound; it no longer learns in that direction"
-                )
+                if name not in warned:
+                    warned.add(name)
+                    bar.write(f"step {progress.step}: {name} rests on its {bound} bound")
 
         finished = progress.step == args.max_steps
+        if accelerator.num_processes > 1:  # all stop at one step, whichever was told to
+            told = torch.tensor([float(stop_requested)], device=accelerator.device)
+            stop_requested = bool(accelerator.reduce(told, "sum").item())
         if progress.step % args.eval_steps == 0 or finished or stop_requested:
             if accelerator.is_main_process:
                 figures = validation(model)
@@ -221,10 +247,26 @@ def main(argv: list[str] | None = None) -> None:
         if stop_requested and not finished:
             raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
     bar.close()
+    if broken:
+        print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
     if accelerator.is_main_process:
         save_model(model, args, processor, output / "final")
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
     accelerator.end_training()
+
+
+def stop_with_batch(what: str, batch: dict, output: Path, step: int, process: int) -> None:
+    """Ends the run, leaving the batch that broke it.
+
+    Raises:
+        SystemExit: always.
+    """
+    where = output / f"nonfinite_step_{step}_process_{process}.safetensors"
+    save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where)
+    raise SystemExit(
+        f"{what} at step {step}; the batch is in {where}. Look at it, or go on from the last checkpoint with "
+        "--resume true and a lower --learning_rate"
+    )
 
 
 def record(accelerator: Accelerator, output: Path, figures: dict[str, float], step: int) -> None:
@@ -237,10 +279,18 @@ def record(accelerator: Accelerator, output: Path, figures: dict[str, float], st
 
 def keep_metrics_until(path: Path, step: int) -> None:
     """Drops what a resumed run is about to write again."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    path.write_text("".join(line + "\n" for line in kept))
+    kept = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except json.JSONDecodeError:
+            continue  # the run was killed while it wrote this line
+    checkpoints.write_text(path, "".join(kept))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error

@@ -64,6 +64,8 @@ def read_coco(
     problems: list[Problem] = []
     class_names, category_class = _classes(path, document["categories"])
     ids, files, sizes, image_row = _images(path, document["images"], folder, check_images, problems)
+    if not document["images"]:
+        raise ValueError(f"{path} lists no images: the split is empty")
     if not ids:
         raise ValueError(
             f"{path}: none of its {len(document['images'])} images can be used{_counted(problems)}; images were "

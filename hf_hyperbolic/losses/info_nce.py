@@ -1,11 +1,13 @@
 """InfoNCE with several positives a row, in both directions of a hierarchy: what every loss here is made of."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from hf_hyperbolic.data.relations import Relations
+if TYPE_CHECKING:  # losses need the three matrices, not the readers behind them
+    from hf_hyperbolic.data.relations import Relations
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class PairMasks:
     ignored: Tensor
 
     @classmethod
-    def from_relations(cls, relations: Relations, device: torch.device | str = "cpu") -> "PairMasks":
+    def from_relations(cls, relations: "Relations", device: torch.device | str = "cpu") -> "PairMasks":
         return cls(*(torch.from_numpy(mask).to(device) for mask in (relations.own, relations.cross, relations.ignored)))
 
 

@@ -11,6 +11,13 @@ from transformers import HfArgumentParser
 from hf_hyperbolic.data.images import CropMode
 from hf_hyperbolic.retrieval import MEASURES
 
+# what a resumed run may be told anew
+MAY_CHANGE = {
+    "output_dir", "scenes_dir", "learning_rate", "backbone_learning_rate", "max_grad_norm", "max_steps", "num_workers",
+    "image_cache_gb", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints", "resume", "cpu",
+    "mixed_precision", "children_measure", "parents_measure",
+}  # fmt: skip
+
 
 @dataclass
 class TrainArguments:
@@ -121,12 +128,19 @@ class TrainArguments:
         for name in ("image_size", "projection_dim", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        if self.max_steps < 0:
-            raise ValueError(f"--max_steps cannot be negative, got {self.max_steps}")
+        for name in ("max_steps", "warmup_steps", "num_workers", "max_grad_norm", "similarity_weight", "context"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
+        for name in ("children_measure", "parents_measure"):
+            if self.geometry == "euclidean" and getattr(self, name) in ("alpha", "beta", "distance"):
+                raise ValueError(f"--{name} {getattr(self, name)} needs --geometry lorentz; there is euclidean_beta")
+        for name in ("own_weight", "similarity_own_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.similarity_temperature <= 0:
+            raise ValueError(f"--similarity_temperature must be positive, got {self.similarity_temperature}")
         if not 0 < self.threshold <= 1:
             raise ValueError(f"--threshold must lie in (0, 1], got {self.threshold}")
-        if not 0 <= self.own_weight <= 1:
-            raise ValueError(f"--own_weight must lie in [0, 1], got {self.own_weight}")
 
     @classmethod
     def parse(cls, argv: list[str]) -> "TrainArguments":
@@ -146,7 +160,20 @@ class TrainArguments:
     @classmethod
     def load(cls, run: str | Path) -> "TrainArguments":
         """The settings saved with a run."""
-        return cls(**json.loads((Path(run) / "arguments.json").read_text()))
+        path = Path(run) / "arguments.json"
+        saved = json.loads(path.read_text())
+        unknown = sorted(set(saved) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"{path} has settings of another version: {', '.join(unknown)}")
+        return cls(**saved)
+
+    def changes_since(self, saved: "TrainArguments") -> list[str]:
+        """Settings that make another run of it: those that may change when a run is resumed are left out."""
+        return [
+            f"{f.name} was {getattr(saved, f.name)}, now {getattr(self, f.name)}"
+            for f in fields(self)
+            if f.name not in MAY_CHANGE and getattr(saved, f.name) != getattr(self, f.name)
+        ]
 
     def save(self, run: str | Path) -> None:
         (Path(run) / "arguments.json").write_text(json.dumps(asdict(self), indent=2) + "\n")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from transformers import ResNetConfig
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, ResNetConfig
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 
@@ -17,6 +18,17 @@ FROM_SCRATCH: dict[str, dict[str, Any]] = {
         "layer_type": "basic",
     },
 }
+
+
+def build_processor(args: TrainArguments) -> CLIPImageProcessorPil:
+    """Resizes whole images to `args.image_size`, with the channel means that the backbone was trained with."""
+    if args.backbone in FROM_SCRATCH:
+        return make_image_processor(args.image_size)
+    try:
+        found = AutoImageProcessor.from_pretrained(args.backbone)
+    except (OSError, ValueError):  # a checkpoint without one
+        return make_image_processor(args.image_size)
+    return make_image_processor(args.image_size, found.image_mean, found.image_std)
 
 
 def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, set_seed
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
 
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.images import ImageReader
-from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.backbones import build_model
+from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
 
@@ -25,12 +24,14 @@ class System:
     Attributes:
         name: as tables show it.
         model: in evaluation mode.
+        processor: that of the checkpoint; its channel means are used.
         args: of the run that trained it.
         measures: `{"children": measure, "parents": measure}`.
     """
 
     name: str
     model: HyperbolicCLIPVisionModel
+    processor: CLIPImageProcessorPil
     args: TrainArguments
     measures: dict[str, str]
 
@@ -40,11 +41,11 @@ class System:
 
     def embed(self, table: BoxTable, hierarchy: Hierarchy, progress: bool = True) -> np.ndarray:
         """(N, D) embeddings of every node."""
-        processor = make_image_processor(self.args.image_size)
         reader = ImageReader(table, cache_bytes=0)
+        mean, std = self.processor.image_mean, self.processor.image_std
         return embed_nodes(
-            self.model, reader, hierarchy, np.arange(hierarchy.num_nodes), self.args.image_size,
-            processor.image_mean, processor.image_std, self.args.context, self.args.crop_mode, progress=progress,
+            self.model, reader, hierarchy, np.arange(hierarchy.num_nodes), self.args.image_size, mean, std,
+            self.args.context, self.args.crop_mode, progress=progress,
         )  # fmt: skip
 
 
@@ -68,8 +69,7 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
     args = TrainArguments.load(folder)
     model = HyperbolicCLIPVisionModel.from_pretrained(folder).eval()
     model.to(torch.device(device))
-    AutoImageProcessor.from_pretrained(folder)  # what travels with the weights must be loadable too
-    return System(system_name(args), model, args, ranking_measures(args))
+    return System(system_name(args), model, AutoImageProcessor.from_pretrained(folder), args, ranking_measures(args))
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
@@ -77,4 +77,4 @@ def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> Syste
     set_seed(args.seed)
     model = build_model(args).eval()
     model.to(torch.device(device))
-    return System("untrained", model, args, {"children": "cosine", "parents": "cosine"})
+    return System("untrained", model, build_processor(args), args, {"children": "cosine", "parents": "cosine"})

@@ -393,7 +393,7 @@ def test_nothing_left_is_an_error(tmp_path):
         drop_broken(broken)
 
 
-def test_transposed_picture_helper_has_no_symmetry():
+def test_the_transposed_picture_has_no_symmetry():
     # the EXIF tests above would be vacuous with a symmetric picture
     base = picture(40, 40)
     turned = [pixels(base.transpose(how)) for how in Image.Transpose]

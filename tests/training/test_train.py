@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
 pytestmark = pytest.mark.slow
 
@@ -71,14 +72,28 @@ def test_sigterm_saves_and_the_run_goes_on_to_the_same_weights(data, whole_run, 
     assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(whole_run).items())
 
 
-def test_two_processes_train_and_end_alike(data, tmp_path, train, small):
-    """Not bit-equal to one process (batch statistics are each process's own), but one model, and a finite loss."""
+def test_two_processes_give_the_losses_of_one(data, tmp_path, train, small):
+    """With a backbone without batch statistics: the first step shares the batch, later ones the gradient too."""
+    backbone = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
+    )
+    torch.manual_seed(0)
+    CLIPVisionModel(backbone).save_pretrained(tmp_path / "vit")
+    settings = [*small, "--backbone", tmp_path / "vit", "--mixed_precision", "no", "--learning_rate", "1e-4"]
+    train("--data", data, "--output_dir", tmp_path / "one", *settings)
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    run = tmp_path / "run"
-    printed = train("--data", data, "--output_dir", run, *small, launcher=launcher, ACCELERATE_USE_CPU="true")
+    two = {"launcher": launcher, "ACCELERATE_USE_CPU": "true"}
+    printed = train("--data", data, "--output_dir", tmp_path / "two", *settings, **two)
     assert "2 process(es)" in printed
-    assert all(torch.isfinite(tensor.float()).all() for tensor in weights(run).values())
+
+    def logged(run):
+        lines = [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        return [line["loss"] for line in lines if "loss" in line]
+
+    assert len(logged("one")) == 8
+    assert logged("two") == pytest.approx(logged("one"), rel=2e-3)
+    assert logged("two")[0] == pytest.approx(logged("one")[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("arguments", [("--loss", "cosine"), ("--geometry", "euclidean"), ("--own_weight", "0.5")])
@@ -137,3 +152,37 @@ def test_a_non_finite_loss_stops_and_keeps_the_batch(data, tmp_path, train, smal
     kept = load_file(next((tmp_path / "run").glob("nonfinite_step_*.safetensors")))
     assert kept["pixel_values"].dtype == torch.uint8
     assert np.isfinite(kept["nodes"].numpy()).all()
+
+
+def test_resuming_with_another_model_is_refused(data, whole_run, train, small):
+    wider = [*small, "--resume", "true", "--projection_dim", "32"]
+    printed = train("--data", data, "--output_dir", whole_run, *wider, succeeds=False)
+    assert "projection_dim was 16, now 32" in printed
+
+
+def test_resuming_takes_the_new_learning_rate(data, train, small, tmp_path):
+    run = tmp_path / "run"
+    train("--data", data, "--output_dir", run, *small, "--max_steps", "2")
+    before = load_file(run / "final" / "model.safetensors")
+    train("--data", data, "--output_dir", run, *small, "--max_steps", "4", "--resume", "true", "--learning_rate", "0")
+    after = load_file(run / "final" / "model.safetensors")
+    learnt = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(before[name], after[name]) for name in learnt)
+
+
+def test_a_data_set_of_broken_images_is_no_success(data, train, small, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    for image in (copy / "train").glob("*.jpg"):
+        image.write_bytes(image.read_bytes()[:300])
+    printed = train("--data", copy, "--output_dir", tmp_path / "run", *small, succeeds=False)
+    assert "no pair to learn from" in printed
+
+
+def test_a_half_written_line_of_figures_does_not_block_resuming(data, train, small, tmp_path):
+    run = tmp_path / "run"
+    train("--data", data, "--output_dir", run, *small, "--max_steps", "2")
+    with open(run / "metrics.jsonl", "a") as lines:
+        lines.write('{"step": 3, "lo')
+    train("--data", data, "--output_dir", run, *small, "--resume", "true")
+    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()][-1] == 8
