@@ -8,6 +8,7 @@ that was cut off goes on.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,11 +24,21 @@ from hf_hyperbolic.training.checkpoints import write_text
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.systems import System, trained, untrained
 
-# The baseline has the contrast that stands beside the angles in the default recipe, and nothing else.
-COSINE = ["--loss", "cosine", "--temperature_init", "0.07", "--similarity_own_weight", "0.25"]
-COSINE += ["--children_measure", "cosine", "--parents_measure", "cosine"]
+COSINE = [
+    "--loss",
+    "cosine",
+    "--temperature_init",
+    "0.07",
+    "--children_measure",
+    "cosine",
+    "--parents_measure",
+    "cosine",
+]
 SYSTEMS: dict[str, list[str]] = {
-    "cosine contrast": COSINE,
+    # all positives alike
+    "cosine contrast": [*COSINE, "--similarity_own_weight", "0"],
+    # the very contrast that stands beside the angles in the default recipe, without the angles
+    "cosine contrast, own share": [*COSINE, "--similarity_own_weight", "0.25"],
     "hyperbolic angle alone": ["--similarity_weight", "0"],
     "Euclidean angle + similarity": ["--geometry", "euclidean", "--children_measure", "euclidean_beta"],
     "hyperbolic angle + similarity": [],
@@ -126,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     results: dict[str, list[Figures]] = {}
     for seed in options.seeds:
         for name in options.systems:
-            folder = output / f"{name.replace(' + ', '-').replace(' ', '-')}-seed-{seed}"
+            folder = output / f"{'-'.join(re.findall('[A-Za-z]+', name))}-seed-{seed}"
             train(folder, [*settings, *SYSTEMS[name], "--seed", str(seed)])
             kept = folder / f"figures-{options.which}-{options.split}.json"
             if not kept.exists():

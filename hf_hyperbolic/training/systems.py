@@ -52,7 +52,7 @@ class System:
 def system_name(args: TrainArguments) -> str:
     """What tables call a model trained with `args`."""
     if args.loss == "cosine":
-        return "cosine contrast"
+        return "cosine contrast, own share" if args.similarity_own_weight else "cosine contrast"
     angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
     return f"{angle} + similarity" if args.similarity_weight else angle
 

@@ -26,7 +26,7 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
     output = tmp_path / "evaluation"
     printed = train("--run", whole_run, "--baselines", cosine, "--output_dir", output, script="evaluate.py")
     results = json.loads((output / "results.json").read_text())["results"]
-    assert list(results) == ["hyperbolic angle + similarity", "cosine contrast", "untrained"]
+    assert list(results) == ["hyperbolic angle + similarity", "cosine contrast, own share", "untrained"]
     measures = {"cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance"}
     for result in results.values():
         assert set(result["parent_to_child"]) == measures
