@@ -6,6 +6,7 @@ python training/evaluate.py --run outputs/angle --baselines outputs/cosine --spl
 
 import json
 import math
+import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(output / "table.txt", text)
     write_text(output / "results.json", json.dumps({"options": asdict(options), "results": results}, indent=1))
     for name, values in per_query.items():
-        save_per_query(output / f"per_query-{name.replace(' ', '-')}.npz", values)
+        save_per_query(output / f"per_query-{'-'.join(re.findall('[A-Za-z0-9]+', name))}.npz", values)
 
     reader = ImageReader(table, cache_bytes=2**28)
 
