@@ -197,7 +197,7 @@ FAULTS = [
     (GOOD | {"images": [*GOOD["images"], GOOD["images"][0] | {"id": "7"}]}, "image id 7 stands both as a number"),
     (GOOD | {"categories": GOOD["categories"] * 2}, r"categories\[3\] repeats id 90"),
     (GOOD | {"categories": [{"id": 1}]}, r"categories\[0\] must have an id \(number or text\) and a name"),
-    (GOOD | {"images": []}, "none of its 0 images can be used"),
+    (GOOD | {"images": []}, "the split is empty"),
     (GOOD | {"annotations": []}, "none of its 0 annotations is a usable box"),
     (GOOD | {"categories": []}, r"none of its 3 annotations is a usable box \(skipped: 3 unknown_category\)"),
 ]
