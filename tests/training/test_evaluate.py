@@ -46,7 +46,8 @@ def test_runs_of_one_kind_are_told_apart_by_their_folders(whole_run, train, tmp_
     output = tmp_path / "evaluation"
     train("--run", whole_run, "--baselines", other, "--output_dir", output, script="evaluate.py")
     results = json.loads((output / "results.json").read_text())["results"]
-    assert list(results) == ["hyperbolic angle + similarity (run)", "hyperbolic angle + similarity (other)", "untrained"]
+    name = "hyperbolic angle + similarity"
+    assert list(results) == [f"{name} (run)", f"{name} (other)", "untrained"]
     printed = train("--run", whole_run, "--baselines", whole_run, script="evaluate.py", succeeds=False)
     assert "cannot be told apart" in printed
 
