@@ -5,7 +5,6 @@ python training/evaluate.py --run outputs/angle --baselines outputs/cosine --spl
 """
 
 import json
-import math
 import re
 import sys
 import time
@@ -104,9 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     reader = ImageReader(table, cache_bytes=2**28)
 
     def crop_of(node: int) -> np.ndarray:
-        x0, y0, x1, y1 = hierarchy.node_box[node]
-        image = reader[int(hierarchy.node_image[node])]
-        return np.asarray(image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))))
+        return reader.cut(int(hierarchy.node_image[node]), hierarchy.node_box[node])
 
     metrics_file = Path(options.run) / "metrics.jsonl"
     metrics = [json.loads(line) for line in metrics_file.read_text().splitlines()] if metrics_file.exists() else None

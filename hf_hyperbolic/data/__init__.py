@@ -1,6 +1,6 @@
 """Images with boxes: readers of annotations, hierarchies, decoded images and crops."""
 
-from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem, drop_images
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
 from hf_hyperbolic.data.images import (
@@ -9,7 +9,6 @@ from hf_hyperbolic.data.images import (
     crop,
     decode,
     drop_broken,
-    drop_images,
     find_broken,
     probe,
 )
@@ -17,6 +16,7 @@ from hf_hyperbolic.data.images import (
 __all__ = [
     "BoxTable",
     "BrokenImageError",
+    "Federation",
     "Hierarchy",
     "ImageReader",
     "Problem",

@@ -143,12 +143,14 @@ def node_crops(
     broken: list[str] = []
     order = np.argsort(images, kind="stable")
     for places in np.split(order, np.nonzero(np.diff(images[order]))[0] + 1) if len(nodes) else []:
+        index = int(images[places[0]])
         try:
-            image = reader[int(images[places[0]])]
+            image = reader[index]
         except BrokenImageError as error:
             broken.append(str(error))
             kept[places] = False
             continue
+        scale = reader.pixel_scale(index, image)
         for place in places:
-            crops[place] = crop(image, hierarchy.node_box[nodes[place]], size, context=context, mode=mode)
+            crops[place] = crop(image, hierarchy.node_box[nodes[place]] * scale, size, context=context, mode=mode)
     return crops[kept], broken, np.nonzero(kept)[0]

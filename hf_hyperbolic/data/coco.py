@@ -11,21 +11,15 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes
 from hf_hyperbolic.data.images import BrokenImageError, probe
 
-# COCO rounds x and width to two decimals each, so a box flush with the border may overshoot by this much
-_ROUNDING = 0.011
-
-_BOX_REASONS = {
+_BOX_REASONS = REASONS | {
     "not_a_box": "bbox must be four finite numbers x, y, width, height",
     "unknown_image": "image_id is not among the images of the file",
     "skipped_image": "its image was skipped",
     "unknown_category": "category_id is not among the categories of the file",
     "crowd": "iscrowd marks a group, not one instance; pass include_crowd=True to keep it",
-    "zero_area": "width and height must be positive",
-    "outside_image": "lies outside its image",
-    "too_small": "a side is shorter than min_size after clipping",
-    "clipped": "reached over the border of its image and was cut there (kept)",
 }
 _CODE = {reason: code for code, reason in enumerate(_BOX_REASONS, start=1)}
 
@@ -224,22 +218,11 @@ def _boxes(
             else:
                 xywh[number] = corner
 
+    corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    boxes, found = clip_boxes(corners, image_sizes[image], min_size)
     usable = code == 0
-    limit = image_sizes[image].astype(np.float64)
-    low, high = xywh[:, :2], xywh[:, :2] + xywh[:, 2:]
-    clipped_low, clipped_high = np.clip(low, 0, limit), np.clip(high, 0, limit)
-    boxes = np.concatenate([clipped_low, clipped_high], axis=1).astype(np.float32)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    overshoot = np.maximum(-low, high - limit).max(axis=1, initial=0)
-    tests = {
-        "zero_area": (xywh[:, 2:] <= 0).any(axis=1),
-        "outside_image": (high <= 0).any(axis=1) | (low >= limit).any(axis=1),
-        # a positive width may vanish in float32
-        "too_small": (sides < min_size).any(axis=1) | (sides <= 0).any(axis=1),
-        "clipped": overshoot > _ROUNDING,
-    }
-    for reason, met in tests.items():
-        code[usable & (code == 0) & met] = _CODE[reason]
+    for reason, met in found.items():
+        code[usable & met] = _CODE[reason]
     reasons = list(_BOX_REASONS)
     for number in np.flatnonzero(code).tolist():
         reason = reasons[code[number] - 1]

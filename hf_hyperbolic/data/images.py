@@ -1,9 +1,9 @@
 """Image files -> RGB pixels as shown -> crops of boxes, with one error for every way a file can be broken."""
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from typing import Any, Literal, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.boxes import BoxTable, Problem, drop_images
 
 # EXIF orientations that exchange width and height
 _TURNED = frozenset({5, 6, 7, 8})
@@ -131,6 +131,16 @@ class ImageReader:
                 self._held -= _bytes(self._cache.popitem(last=False)[1])
         return image
 
+    def pixel_scale(self, image_index: int, image: Image.Image) -> np.ndarray:
+        """(4,) factors from the table's boxes to pixels of `image`, which is image `image_index` at any size."""
+        return np.tile(np.array(image.size) / self.table.image_sizes[image_index], 2)
+
+    def cut(self, image_index: int, box: np.ndarray) -> np.ndarray:
+        """A box of the table, with the whole pixels at its border, as (h, w, 3) uint8."""
+        image = self[image_index]
+        x0, y0, x1, y1 = box * self.pixel_scale(image_index, image)
+        return np.asarray(image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))))
+
 
 def crop(
     image: Image.Image,
@@ -218,37 +228,6 @@ def drop_broken(table: BoxTable, num_workers: int = 1) -> BoxTable:
     return drop_images(table, bad, [problem for problem in found if problem])
 
 
-def drop_images(table: BoxTable, image_indices: np.ndarray | list[int], problems: list[Problem]) -> BoxTable:
-    """A table without some images and their boxes.
-
-    Args:
-        table: the table.
-        image_indices: rows of the images to leave out.
-        problems: why; appended to the table's own.
-
-    Raises:
-        ValueError: no image would be left.
-        IndexError: a row lies outside the table.
-    """
-    kept = np.ones(table.num_images, dtype=bool)
-    kept[np.asarray(image_indices, dtype=np.int64)] = False
-    if not kept.any():
-        examples = "; ".join(str(problem) for problem in problems[:3])
-        raise ValueError(f"none of the {table.num_images} images can be used: {examples or 'all were dropped'}")
-    row = np.cumsum(kept) - 1
-    box_kept = kept[table.box_image]
-    return replace(
-        table,
-        image_ids=table.image_ids[kept],
-        image_files=table.image_files[kept],
-        image_sizes=table.image_sizes[kept],
-        box_image=row[table.box_image[box_kept]].astype(np.int32),
-        boxes=table.boxes[box_kept],
-        labels=table.labels[box_kept],
-        problems=(*table.problems, *problems),
-    )
-
-
 def _check_all(table: BoxTable, num_workers: int) -> list[Problem | None]:
     def check(index: int) -> Problem | None:
         try:
@@ -265,7 +244,7 @@ def _check_all(table: BoxTable, num_workers: int) -> list[Problem | None]:
 def _decode_sized(table: BoxTable, index: int) -> Image.Image:
     image = decode(str(table.image_files[index]))
     width, height = (int(side) for side in table.image_sizes[index])
-    if image.size != (width, height):
+    if not table.relative and image.size != (width, height):
         raise BrokenImageError(
             "size_mismatch",
             str(table.image_files[index]),

@@ -1,0 +1,50 @@
+"""Which boxes of an annotation file are usable, and where they are cut: the same rules for every reader."""
+
+import numpy as np
+
+# annotation files round corners and sides to two decimals, so a box flush with the border may overshoot by this much
+_ROUNDING = 0.011
+
+REASONS = {
+    "not_a_box": "must be four finite numbers",
+    "zero_area": "width and height must be positive",
+    "outside_image": "lies outside its image",
+    "too_small": "a side is shorter than min_size after clipping",
+    "clipped": "reached over the border of its image and was cut there (kept)",
+}
+
+
+def clip_boxes(
+    corners: np.ndarray, sizes: np.ndarray, min_size: float, rounding: float = _ROUNDING
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Cuts boxes at the border of their images and finds those that cannot be used.
+
+    Args:
+        corners: (B, 4) float64, x0 y0 x1 y1, in the units of `sizes`.
+        sizes: (B, 2) width and height of each box's image; ones for boxes in shares.
+        min_size: a box with a side shorter than this once it is cut is too small; same units.
+        rounding: an overshoot of the border up to this is cut silently.
+
+    Returns:
+        (B, 4) float32 boxes inside their images, and reason -> (B,) bool, disjoint, in the order of `REASONS`: a box
+        is under the first reason that applies. All but `"clipped"` are unusable.
+    """
+    low, high, limit = corners[:, :2], corners[:, 2:], sizes.astype(np.float64)
+    finite = np.isfinite(corners).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        boxes = np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)], axis=1).astype(np.float32)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        tests = {
+            "not_a_box": ~finite,
+            "zero_area": (high <= low).any(axis=1),
+            "outside_image": (high <= 0).any(axis=1) | (low >= limit).any(axis=1),
+            # a positive width may vanish in float32
+            "too_small": (sides < min_size).any(axis=1) | (sides <= 0).any(axis=1),
+            "clipped": np.maximum(-low, high - limit).max(axis=1, initial=0) > rounding,
+        }
+    found: dict[str, np.ndarray] = {}
+    taken = np.zeros(len(corners), dtype=bool)
+    for reason, met in tests.items():
+        found[reason] = met & ~taken
+        taken |= met
+    return boxes, found
