@@ -11,20 +11,23 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing a reader skipped, and why.
+    """One thing a reader skipped, and why; in large files, many of one kind under one problem.
 
     Attributes:
         reason: short machine-readable kind, for example `"zero_area"`; counted by `BoxTable.skipped`.
         where: file and row or id, so that a person can find it.
         detail: one sentence saying what is wrong and what would mend it.
+        count: how many things of this kind it stands for; `where` then names the first.
     """
 
     reason: str
     where: str
     detail: str
+    count: int = 1
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.where}: {self.detail}"
+        more = f" (and {self.count - 1:,} more)" if self.count > 1 else ""
+        return f"{self.reason}: {self.where}{more}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,10 @@ class BoxTable:
 
     def skipped(self) -> Counter[str]:
         """How many things were skipped, by reason."""
-        return Counter(problem.reason for problem in self.problems)
+        counts: Counter[str] = Counter()
+        for problem in self.problems:
+            counts[problem.reason] += problem.count
+        return counts
 
 
 def drop_images(table: BoxTable, image_indices: np.ndarray | list[int], problems: list[Problem]) -> BoxTable:
