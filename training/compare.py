@@ -127,9 +127,8 @@ def _text(value: float | None) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    options, settings = HfArgumentParser(CompareArguments).parse_args_into_dataclasses(
-        argv, return_remaining_strings=True
-    )
+    parser = HfArgumentParser(CompareArguments)  # type: ignore[arg-type]
+    options, settings = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     unknown = set(options.systems) - set(SYSTEMS)
     if unknown:
         raise SystemExit(f"unknown systems {', '.join(sorted(unknown))}; known: {', '.join(SYSTEMS)}")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import HfArgumentParser
 
-from hf_hyperbolic.data import ImageReader
+from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
 from hf_hyperbolic.evaluation import evaluate_per_query, format_table, paired_difference, save_per_query
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.training.checkpoints import write_text
@@ -69,7 +69,8 @@ def told_apart(systems: list[System], runs: list[str]) -> list[System]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    (options,) = HfArgumentParser(EvaluateArguments).parse_args_into_dataclasses(argv)
+    parser = HfArgumentParser(EvaluateArguments)  # type: ignore[arg-type]
+    (options,) = parser.parse_args_into_dataclasses(argv)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
     started = time.time()
     runs = [options.run, *options.baselines]
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     others = [*baselines, untrained(args, device)]
     data = options.data or args.data
 
-    def load(split: str, scenes: int):
+    def load(split: str, scenes: int) -> tuple[BoxTable, Hierarchy]:
         return load_split(data, split, args.scenes_dir, scenes, args.min_box_size, args.threshold)
 
     table, hierarchy = load(options.split, args.val_scenes)

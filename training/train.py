@@ -30,7 +30,7 @@ from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.backbones import build_model, build_processor
+from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
 from hf_hyperbolic.training.embed import normalise
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
@@ -129,12 +129,14 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     model = build_model(args)
+    if unused := freeze_unused(model, args.image_size):
+        accelerator.print(f"not trained, as the embedding does not depend on them: {', '.join(unused)}")
     processor = build_processor(args)
     mean, std = processor.image_mean, processor.image_std
     optimizer = torch.optim.AdamW(
         parameter_groups(model, args), lr=args.learning_rate, betas=(args.adam_beta1, args.adam_beta2)
     )
-    model = model.to(memory_format=torch.channels_last)  # convolutions are about 1.2 times faster so, on a CPU too
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # convolutions are about 1.2 times faster so, on a CPU too
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
     progress = checkpoints.Progress()

@@ -9,6 +9,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_hyperbolic.data.images import CropMode
+from hf_hyperbolic.data.relations import CrossParents
 from hf_hyperbolic.retrieval import MEASURES
 
 # what a resumed run may be told anew
@@ -60,7 +61,9 @@ class TrainArguments:
     boxes_per_scene: int = field(default=6, metadata={"help": "at most this many boxes of each of them"})
     mated_boxes_per_scene: int = field(default=0, metadata={"help": "of these, how many bring cross-image mates"})
     mates_per_box: int = field(default=1, metadata={"help": "K: cross-image mates for each mated box"})
-    cross_parents: str = field(default="scene", metadata={"help": "whose cross-image pairs count: scene, all or none"})
+    cross_parents: CrossParents = field(
+        default="scene", metadata={"help": "whose cross-image pairs count: scene, all or none"}
+    )
     context: float = field(default=0.25, metadata={"help": "share of a box's side shown beyond it on each side"})
     crop_mode: CropMode = field(default="resize", metadata={"help": "resize (squash to a square) or pad"})
     flip: bool = field(default=True, metadata={"help": "mirror images at random"})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, ResNetConfig
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
@@ -45,3 +46,26 @@ def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
         backbone = ResNetConfig(**FROM_SCRATCH[args.backbone])
         return HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))
     return HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
+
+
+def freeze_unused(model: HyperbolicCLIPVisionModel, image_size: int) -> list[str]:
+    """Freezes the backbone's parameters that do not reach the embedding, and gives their names.
+
+    DINOv2 has a mask token, a ViT with a pooler may be pooled without it. They would never get a gradient, and
+    distributed training waits for one for every parameter.
+
+    Args:
+        model: any model; left in the mode it is in.
+        image_size: side of the images it will see, in pixels.
+    """
+    was_training = model.training
+    model.eval()  # a forward pass in training mode would move batch statistics
+    named = [(name, parameter) for name, parameter in model.backbone.named_parameters() if parameter.requires_grad]
+    pixels = torch.zeros(1, 3, image_size, image_size, device=model.device)
+    tangent = model(pixel_values=pixels).tangent
+    gradients = torch.autograd.grad(tangent.sum(), [parameter for _, parameter in named], allow_unused=True)
+    model.train(was_training)
+    unused = [entry for entry, gradient in zip(named, gradients, strict=True) if gradient is None]
+    for _, parameter in unused:
+        parameter.requires_grad_(False)
+    return [f"backbone.{name}" for name, _ in unused]
