@@ -50,8 +50,8 @@ FIGURES: dict[str, tuple[str, str, str, float]] = {
     "P>C OT@50%": ("parent_to_child", "children", "ot@50%", 1),
     "C>P top-10": ("child_to_parent", "parents", "top_10", 100),
     "own scene@5": ("own_scene", "parents", "recall@5", 100),
-    "AUC random": ("entailment", "parents", "auc_random", 1),
-    "AUC boxes": ("entailment", "parents", "auc_random_boxes", 1),
+    "AUC random": ("entailment", "pairs", "auc_random", 1),
+    "AUC boxes": ("entailment", "pairs", "auc_random_boxes", 1),
 }
 
 

@@ -119,6 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         {**asdict(args), "evaluated_on": data, "split": options.split},
         children_measure=system.measures["children"],
         parents_measure=system.measures["parents"],
+        pairs_measure=system.measures["pairs"],
         system_measures={other.name: other.measures for other in others},
         comparisons=compare(system, others, per_query),
         seed=options.seed,

@@ -19,7 +19,8 @@ class Headline:
         title: the figure in plain words.
         about: one sentence on what is counted.
         figure: name of the figure, which says how it is written.
-        path: (system's measures) -> path in a results dict, `{children}` and `{parents}` standing for measures.
+        path: (system's measures) -> path in a results dict, `{children}`, `{parents}` and `{pairs}` standing for
+            measures.
         oracles: whether the figure's image-free oracles are listed.
     """
 
@@ -67,8 +68,7 @@ HEADLINES: tuple[Headline, ...] = (
 
 def headline_entry(headline: Headline, results: Mapping[str, Any], measures: Directions) -> Entry | None:
     """The figure of a headline under a system's measures, None where it was not computed."""
-    pairs = measures["children"].partition("+")[0]
-    return lookup(results, *(step.format(pairs=pairs, **measures) for step in headline.path))
+    return lookup(results, *(step.format(**measures) for step in headline.path))
 
 
 def headline_cards(results: Mapping[str, Mapping[str, Any]], measures: Mapping[str, Directions]) -> Markup:
@@ -76,7 +76,7 @@ def headline_cards(results: Mapping[str, Mapping[str, Any]], measures: Mapping[s
 
     Args:
         results: system -> results of `evaluate_embeddings`, main system first.
-        measures: system -> `{"children": measure, "parents": measure}`.
+        measures: system -> `{"children": measure, "parents": measure, "pairs": measure}`.
     """
     main, *others = results
     cards = []

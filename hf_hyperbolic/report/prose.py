@@ -77,8 +77,7 @@ def limits(results: Mapping[str, Any], measures: Mapping[str, str], settings: Ma
     points: list[str] = []
     threshold = settings.get("threshold")
     share = f"to at least {100 * threshold:g} % " if isinstance(threshold, float | int) else ""
-    pairs = measures["children"].partition("+")[0]
-    points += _oracle_points(results, pairs)
+    points += _oracle_points(results, measures["pairs"])
     hub = lookup(results, "hubness", "child_to_parent", measures["parents"], "largest_share")
     if hub and hub.get("value") is not None:
         beside = f" (random rankings: {number(hub['chance'], 'share')})" if hub.get("chance") is not None else ""

@@ -43,6 +43,7 @@ def write_report(
     summary: str | None = None,
     children_measure: str = "beta",
     parents_measure: str = "alpha",
+    pairs_measure: str | None = None,
     system_measures: Mapping[str, Mapping[str, str]] | None = None,
     comparisons: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     scorers: Mapping[Direction, NodeScorer] | None = None,
@@ -70,7 +71,10 @@ def write_report(
         summary: opening sentences in place of those made from `settings`.
         children_measure: what ranks the main system's results parent -> child.
         parents_measure: what ranks them child -> parent. A Euclidean model's hyperbolic measures become Euclidean ones.
-        system_measures: system -> `{"children": measure, "parents": measure}`; another system's default is cosine.
+        pairs_measure: what tells its pairs of whole and part from others; as `children_measure`, uncorrected, when
+            None.
+        system_measures: system -> `{"children": measure, "parents": measure, "pairs": measure}`; another system's
+            default is cosine.
         comparisons: other system -> figure in words -> `paired_difference` of shares, main minus other.
         scorers: what ranks the galleries in each direction; made from `embeds` and the measures when None, a
             hub-corrected measure then taking the gallery's own items as references.
@@ -94,10 +98,13 @@ def write_report(
             "hierarchy"
         )
     main = next(iter(results))
-    measures: dict[str, Mapping[str, str]] = {name: {"children": "cosine", "parents": "cosine"} for name in results}
+    measures: dict[str, Mapping[str, str]] = {
+        name: dict.fromkeys(("children", "parents", "pairs"), "cosine") for name in results
+    }
     measures[main] = {
         "children": _applicable(children_measure, curvature),
         "parents": _applicable(parents_measure, curvature),
+        "pairs": _applicable(pairs_measure or children_measure.partition("+")[0], curvature),
     }
     measures.update({name: found for name, found in (system_measures or {}).items() if name in results})
     hyperbolic = is_hyperbolic(curvature)

@@ -74,7 +74,7 @@ def entailment_table(results: Results, measures: Measures) -> Markup:
     figures = _figures(results, "entailment")
     if not figures:
         return Markup("")
-    chosen = [(system, measures[system]["children"].partition("+")[0]) for system in results]
+    chosen = [(system, measures[system]["pairs"]) for system in results]
     every = [(system, measure) for system in results for measure in results[system].get("entailment", {})]
     heads = [
         Markup(text(figure_name(f)) + tag("small", "boxes only" if f.endswith("_boxes") else "with scenes"))

@@ -26,7 +26,7 @@ class System:
         model: in evaluation mode.
         processor: that of the checkpoint; its channel means are used.
         args: of the run that trained it.
-        measures: `{"children": measure, "parents": measure}`.
+        measures: see `ranking_measures`.
     """
 
     name: str
@@ -77,4 +77,5 @@ def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> Syste
     set_seed(args.seed)
     model = build_model(args).eval()
     model.to(torch.device(device))
-    return System("untrained", model, build_processor(args), args, {"children": "cosine", "parents": "cosine"})
+    by_cosine = dict.fromkeys(("children", "parents", "pairs"), "cosine")
+    return System("untrained", model, build_processor(args), args, by_cosine)

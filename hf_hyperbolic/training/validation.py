@@ -47,7 +47,7 @@ class Validation:
             "val_own_scene@5": found["own_scene"][by["parents"]]["recall@5"],
         }
         figures = {name: figure["value"] for name, figure in watched.items()}
-        figures["val_auc"] = found["entailment"][by["parents"]]["auc_random"]["value"]
+        figures["val_auc"] = found["entailment"][by["pairs"]]["auc_random"]["value"]
         # with fewer images than k every ranking is as good as every other
         telling = [found for found in watched.values() if found["ceiling"] > found["chance"]]
         gains = [(found["value"] - found["chance"]) / (found["ceiling"] - found["chance"]) for found in telling]
