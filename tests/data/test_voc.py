@@ -321,7 +321,7 @@ box = st.tuples(side, side, side, side)
 name = st.sampled_from(["dog", "person", "head", "", " ", "unicorn"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(name, box, st.lists(st.tuples(name, box), max_size=2)), max_size=5))
 def test_whatever_the_objects_each_is_a_sound_box_or_a_counted_problem(tmp_path_factory, objects):
     root = tmp_path_factory.mktemp("voc")
