@@ -77,10 +77,19 @@ def probe(file: str) -> tuple[int, int]:
         marker = _END_MARKERS.get(image.format or "")
         if marker and marker not in _tail(file):
             image.load()
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        return (image.height, image.width) if turned else (image.width, image.height)
+        return (image.height, image.width) if _is_turned(image) else (image.width, image.height)
 
     return _open(file, read)
+
+
+def size_mismatch(file: str, shown: tuple[int, int], stated: tuple[int, int], source: str) -> BrokenImageError:
+    """The error for a file that shows another size than `source` states: its boxes do not fit."""
+    detail = f"shows {shown[0]} x {shown[1]} pixels but stands as {stated[0]} x {stated[1]} in {source}, "
+    if shown == stated[::-1] and _open(file, _is_turned):
+        detail += "so it was annotated before rotation by its EXIF tag: remove the tag or rotate the boxes"
+    else:
+        detail += "so its boxes do not fit: restore the original file, or leave the image out"
+    return BrokenImageError("size_mismatch", file, detail)
 
 
 class ImageReader:
@@ -242,15 +251,14 @@ def _check_all(table: BoxTable, num_workers: int) -> list[Problem | None]:
 
 
 def _decode_sized(table: BoxTable, index: int) -> Image.Image:
-    image = decode(str(table.image_files[index]))
+    file = str(table.image_files[index])
+    if not file:
+        where = f"image {table.image_ids[index]}"
+        raise BrokenImageError("missing_file", where, "no file: its annotations were read without images")
+    image = decode(file)
     width, height = (int(side) for side in table.image_sizes[index])
     if not table.relative and image.size != (width, height):
-        raise BrokenImageError(
-            "size_mismatch",
-            str(table.image_files[index]),
-            f"shows {image.width} x {image.height} pixels but its annotations are for {width} x {height}, so its boxes "
-            "do not fit: restore the original file, or leave the image out",
-        )
+        raise size_mismatch(file, image.size, (width, height), "the table of boxes")
     return image
 
 
@@ -265,7 +273,7 @@ def _open(file: str, read: Callable[[Image.Image], _Result]) -> _Result:
         empty = os.path.getsize(file) == 0
         detail = "the file is empty" if empty else "not an image, or of a format Pillow does not know"
         raise BrokenImageError("not_an_image", file, detail) from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning, where made an error
         detail = f"{error}; raise PIL.Image.MAX_IMAGE_PIXELS if the file is trusted"
         raise BrokenImageError("too_large", file, detail) from error
     except MemoryError:
@@ -273,6 +281,11 @@ def _open(file: str, read: Callable[[Image.Image], _Result]) -> _Result:
     except Exception as error:  # on malformed bytes Pillow's format plugins raise whatever comes
         reason = "truncated" if "truncated" in str(error).lower() else "broken_image"
         raise BrokenImageError(reason, file, f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether EXIF exchanges the stated width and height; Pillow states those of a TIFF exchanged already."""
+    return image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _TURNED
 
 
 def _tail(file: str) -> bytes:

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import ImageReader, crop
+from hf_hyperbolic.data.images import BrokenImageError, ImageReader, crop
 
 WIDTH, HEIGHT = 100, 80
 # ids with gaps and out of order, one image without boxes, boxes of an image not together, a file in a subfolder
@@ -190,6 +190,8 @@ FAULTS = [
     ('{"images": [,]}', r"not valid JSON at line 1, column 13"),
     ("[1, 2]", "not a COCO instances file: expected an object with images, annotations, categories, got a list"),
     ("{}", "lacks images, annotations, categories; found nothing"),
+    ("[" * 200_000, "not an annotation file: .*recursion"),
+    ('{"images": ' + "9" * 5000 + "}", "not an annotation file: .*4300 digits"),
     ({"images": [], "info": {}}, "lacks annotations, categories; found images, info"),
     (GOOD | {"annotations": {"1": 2}}, "annotations must be a list of objects"),
     (GOOD | {"images": [1]}, "images must be a list of objects"),
@@ -253,7 +255,40 @@ def test_check_images_skips_broken_and_mismatched_files(write, document, tmp_pat
     assert table.box_image.tolist() == [0, 0]
     mismatch = next(problem for problem in table.problems if problem.reason == "size_mismatch")
     assert mismatch.where == str(images / "seven.jpg")
-    assert "shows 80 x 100 pixels, instances.json states 100 x 80" in mismatch.detail
+    assert "shows 80 x 100 pixels but stands as 100 x 80 in instances.json" in mismatch.detail
+    assert "annotated before rotation by its EXIF tag: remove the tag or rotate the boxes" in mismatch.detail
+    with pytest.raises(BrokenImageError, match=r"seven\.jpg: shows 80 x 100 .* before rotation by its EXIF tag"):
+        ImageReader(read_coco(file))[0]
+
+
+def test_other_mismatches_do_not_blame_exif(write, document, tmp_path):
+    Image.new("RGB", (HEIGHT, WIDTH)).save(tmp_path / "images" / "seven.jpg")
+    rotated(tmp_path / "images" / "five.jpg")
+    document["images"][2].update(width=WIDTH // 2, height=HEIGHT // 2)
+    problems = read_coco(write(document), check_images=True).problems
+    assert [problem.reason for problem in problems[:2]] == ["size_mismatch"] * 2
+    assert not any("EXIF" in problem.detail for problem in problems)
+    assert all("restore the original file" in problem.detail for problem in problems[:2])
+
+
+def test_thousands_of_bad_rows_are_few_problems(write, document):
+    document["annotations"] += [{"image_id": 3, "category_id": 2, "bbox": [0, 0, 1, number]} for number in range(5000)]
+    table = read_coco(write(document))
+    assert table.skipped() == {"too_small": 4999, "zero_area": 1}
+    assert len(table.problems) == 22
+    assert sum("and 4,978 more" in str(problem) for problem in table.problems) == 1
+
+
+def test_images_of_coco_are_found_by_their_address_too(write, document, tmp_path):
+    document["images"][0].update(file_name="gone.jpg", coco_url="http://images.cocodataset.org/sub/three.jpg")
+    document["images"][1].update(file_name=None, coco_url="http://images.cocodataset.org/val2017/five.jpg")
+    images = tmp_path / "images"
+    table = read_coco(write(document))
+    assert table.image_files.tolist() == [
+        str(images / "sub/three.jpg"),
+        str(images / "five.jpg"),
+        str(images / "five.jpg"),
+    ]
 
 
 json_value = st.recursive(

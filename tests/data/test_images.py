@@ -251,7 +251,7 @@ def test_reader_travels_without_its_cache(four, opens):
 
 def test_image_of_another_size_than_its_boxes_were_drawn_on(four):
     reader = ImageReader(table(four, [(HEIGHT, WIDTH)] * 4))
-    with pytest.raises(BrokenImageError, match=r"0\.jpg: shows 60 x 40 pixels .* 40 x 60") as caught:
+    with pytest.raises(BrokenImageError, match=r"0\.jpg: shows 60 x 40 pixels .* 40 x 60 in the table") as caught:
         reader[0]
     assert caught.value.reason == "size_mismatch"
 
