@@ -11,7 +11,7 @@ from PIL import Image
 
 from hf_hyperbolic.data.clipping import clip_boxes
 from hf_hyperbolic.data.detectors import Seen, look
-from hf_hyperbolic.data.non_maximum import intersection_over_union, non_maximum_suppression
+from hf_hyperbolic.data.non_maximum import non_maximum_suppression
 from hf_hyperbolic.data.vocabulary import Vocabulary
 
 # the hierarchy's: boxes above it show the same thing; a part lies in its whole by this share of its area
@@ -94,8 +94,8 @@ def search(
 ) -> list[Detections]:
     """Searches images, then the boxes found there, and so on for `settings.depth` depths.
 
-    What is found inside a box counts as its part if it lies inside it by 80 % of its area, is not the box again
-    (IoU > 0.9) nor fills the crop, and is not cut by the crop's border: a cut thing belongs to the surroundings, or a
+    What is found inside a box counts as its part if it lies inside it by 80 % of its area, is smaller and not
+    the box again (IoU > 0.9), and is not cut by the crop's border: a cut thing belongs to the surroundings, or a
     larger crop shows it whole. Boxes found at one depth are settled: deeper duplicates of them are dropped.
 
     Args:
@@ -193,11 +193,10 @@ def _is_part(
     """(n,) bool: which of the (n, 4) boxes found in a crop around `whole` are parts of it."""
     sides = boxes[:, 2:] - boxes[:, :2]
     inside = np.minimum(boxes[:, 2:], whole[2:]) - np.maximum(boxes[:, :2], whole[:2])
-    with np.errstate(invalid="ignore", divide="ignore"):  # boxes that are not usable may have no area
+    with np.errstate(invalid="ignore"):  # boxes that are not finite
         part = np.maximum(inside, 0).prod(axis=1) >= _INSIDE * sides.prod(axis=1)
+        # what fills the crop is the whole again; one as small as the whole falls to non-maximum suppression
         part &= sides.prod(axis=1) < (whole[2:] - whole[:2]).prod()
-        for other in (whole, np.array(crop, dtype=np.float64)):
-            part &= ~(intersection_over_union(other, boxes) > _DUPLICATE_IOU)
     # The crop shows a ring of surroundings. What reaches into its outer half comes from outside and is cut, whereas a
     # part flush with its whole ends at the ring's inner side. Where the crop ends with the image nothing is cut.
     end = np.array([0, 0, *image_size])

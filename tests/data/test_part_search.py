@@ -103,6 +103,49 @@ def test_at_most_max_boxes_from_each_picture():
     assert Counter(found.labels.tolist()) == {"car": 1, "wheel": 7}
 
 
+class InCrop:
+    """Sees a car of 100 x 100 in the whole image, and given boxes, in pixels of the image, in the car's crop."""
+
+    task = "object-detection"
+
+    def __init__(self, boxes):
+        self.boxes = boxes
+
+    def __call__(self, inputs, threshold, batch_size):
+        return [self.see(*picture.getpixel((0, 0))[:2]) for picture in inputs]
+
+    def see(self, left, top):
+        if (left, top) == (0, 0):
+            return [{"score": 0.8, "label": "car", "box": {"xmin": 50, "ymin": 50, "xmax": 150, "ymax": 150}}]
+        return [
+            {
+                "score": 0.9,
+                "label": "x",
+                "box": {"xmin": x0 - left, "ymin": y0 - top, "xmax": x1 - left, "ymax": y1 - top},
+            }
+            for x0, y0, x1, y1 in self.boxes
+        ]
+
+
+@pytest.mark.parametrize(
+    ("box", "is_part"),
+    [
+        ((40, 40, 160, 160), False),  # fills the crop
+        ((46, 46, 154, 154), False),  # larger than the car
+        ((51, 50, 150, 148), False),  # the car again
+        ((50, 50, 150, 130), True),
+        ((48, 70, 58, 80), True),  # 80 % inside
+        ((47, 70, 57, 80), False),  # 70 %
+        ((50, 140, 60, 150), True),  # flush with the car's corner
+        ((50, 100, 100, 156), False),  # cut by the crop
+    ],
+)
+def test_what_is_a_part(box, is_part):
+    settings = SearchSettings(**SETTINGS | {"depth": 2})
+    (found,) = search([coded_image(0, 240, 200)], InCrop([box]), Vocabulary(), settings)
+    assert found.boxes.tolist()[1:] == ([list(map(float, box))] if is_part else [])
+
+
 def test_a_box_that_fills_the_image_is_searched_once():
     truth = [((0, 0, 240, 200), "car"), ((30, 30, 60, 60), "wheel")]
     found, _ = find(truth, read_vocabulary(PARTS, 3))
