@@ -37,8 +37,8 @@ COSINE = [
 SYSTEMS: dict[str, list[str]] = {
     # all positives alike
     "cosine contrast": [*COSINE, "--similarity_own_weight", "0"],
-    # the very contrast that stands beside the angles in the default recipe, without the angles
-    "cosine contrast, own share": [*COSINE, "--similarity_own_weight", "0.25"],
+    # the very contrast that stands beside the angles in the recipe at hand, without the angles
+    "cosine contrast, own share": COSINE,
     "hyperbolic angle alone": ["--similarity_weight", "0"],
     "Euclidean angle + similarity": ["--geometry", "euclidean", "--children_measure", "euclidean_beta"],
     "hyperbolic angle + similarity": [],
