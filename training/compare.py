@@ -40,7 +40,14 @@ SYSTEMS: dict[str, list[str]] = {
     # the very contrast that stands beside the angles in the recipe at hand, without the angles
     "cosine contrast, own share": COSINE,
     "hyperbolic angle alone": ["--similarity_weight", "0"],
-    "Euclidean angle + similarity": ["--geometry", "euclidean", "--children_measure", "euclidean_beta"],
+    "Euclidean angle + similarity": [
+        "--geometry",
+        "euclidean",
+        "--children_measure",
+        "euclidean_beta",
+        "--parents_measure",
+        "euclidean_beta",
+    ],
     "hyperbolic angle + similarity": [],
 }
 Figures = dict[str, dict[str, float | None]]
