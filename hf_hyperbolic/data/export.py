@@ -24,10 +24,10 @@ from hf_hyperbolic.data.card import METADATA_KEY, shard_files, write_card
 from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.files import replace_folder, write_text
 from hf_hyperbolic.data.images import BrokenImageError, Load
-from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, slice_images
+from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
 
 # rows read together: reading one image at random reads its whole row group
-_ROW_GROUP = 8
+_ROW_GROUP = 16
 # images whose size is looked up to tell how many make a shard
 _SAMPLE = 64
 # what `datasets` accepts as the name of a split
@@ -111,11 +111,11 @@ def export_parquet(
     about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
     aside = _begin(root / f".writing-{split}", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)})
     features = hierarchy_features(table.class_names, table.federation is not None)
-    count = -(-table.num_images // rows_per_shard)
+    parts = split_images(table, rows_per_shard)
     shards = [
         _Shard(
-            table=slice_images(table, number * rows_per_shard, min((number + 1) * rows_per_shard, table.num_images)),
-            file=aside / "data" / f"{split}-{number:05d}-of-{count:05d}.parquet",
+            table=part,
+            file=aside / "data" / f"{split}-{number:05d}-of-{len(parts):05d}.parquet",
             features=features,
             threshold=threshold,
             duplicate_iou=duplicate_iou,
@@ -123,10 +123,12 @@ def export_parquet(
             # what the reader of the annotations met belongs to no shard: the first tells it
             metadata={**about, "problems": _count(table.problems if number == 0 else ())},
         )
-        for number in range(count)
+        for number, part in enumerate(parts)
     ]
     missing = [shard for shard in shards if not shard.file.exists()]
-    progress = tqdm(_map(_write_shard, missing, num_proc), total=count, initial=count - len(missing), unit="file")
+    progress = tqdm(
+        _map(_write_shard, missing, num_proc), total=len(shards), initial=len(shards) - len(missing), unit="file"
+    )
     progress.set_description(f"writing {split}")
     for _ in progress:
         pass

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import datasets
 import numpy as np
@@ -28,7 +28,7 @@ _CLASS_KEYS = ("category", "categories", "label", "labels", "category_id", "clas
 _CROWD_KEYS = ("iscrowd", "is_crowd")
 _BATCH = 1000
 
-HubDataset = datasets.Dataset | datasets.IterableDataset | str | os.PathLike[str]
+HubDataset: TypeAlias = datasets.Dataset | datasets.IterableDataset | str | os.PathLike[str]
 
 
 @dataclass
@@ -66,7 +66,8 @@ def read_hub_detection(
         box_format: see `to_corners`; `"auto"` takes the only format the boxes can be in, see `detect_format`.
         min_size: boxes with a side shorter than this many pixels, once clipped to the image, are skipped.
         include_crowd: keep objects with `iscrowd`.
-        class_names: names of categories that are whole numbers, by number. Without, a number is its own name.
+        class_names: names of categories that are whole numbers, by number; by default those of the class label, else
+            a number is its own name.
         max_images: read only so many rows.
 
     Returns:
@@ -95,15 +96,16 @@ def read_hub_detection(
 
     image_of_row = np.full(len(rows), -1, dtype=np.int64)
     image_of_row[list(row_ids)] = np.arange(len(row_ids))
-    label, names = _labels(objects, label_names or class_names, name, problems)
+    label, names = _labels(objects, class_names or label_names, name, problems)
     image = image_of_row[np.array(objects.row, dtype=np.int64)]
     usable = np.flatnonzero((image >= 0) & (label >= 0))
     given = np.array(objects.bbox, dtype=np.float64).reshape(-1, 4)[usable]
     image, label, limits = image[usable], label[usable], sizes[image[usable]]
-    if box_format == "auto" and len(given):
+    if box_format == "auto" and np.isfinite(given).all(axis=1).any():
         box_format = detect_format(given, limits, name)
         _LOGGER.info("%s: boxes are read as %s, the only format they can be in", name, box_format)
-    corners = to_corners(given, box_format, limits) if box_format != "auto" else given
+    # without a finite box any format will do
+    corners = to_corners(given, "xyxy" if box_format == "auto" else box_format, limits)
     boxes, found = clip_boxes(corners, limits, min_size)
     lost = np.zeros(len(usable), dtype=bool)
     for reason, met in found.items():
@@ -231,9 +233,8 @@ def _as_columns(value: Any, keys: list[str]) -> dict[str, list[Any]]:
 
 def _four_numbers(bbox: Any) -> list[float]:
     """The box, or four NaN, which `clip_boxes` finds to be no box."""
-    numbers = bbox if isinstance(bbox, (list, tuple)) and len(bbox) == 4 else [None]
-    if all(isinstance(side, (int, float)) and not isinstance(side, bool) for side in numbers):
-        return [float(side) for side in numbers]
+    if isinstance(bbox, list) and len(bbox) == 4 and all(type(side) in (int, float) for side in bbox):
+        return [float(side) for side in bbox]
     return [float("nan")] * 4
 
 

@@ -48,6 +48,25 @@ def slice_images(table: BoxTable, first: int, stop: int) -> BoxTable:
     )
 
 
+def split_images(table: BoxTable, step: int) -> list[BoxTable]:
+    """A table cut into tables of `step` images (the last may have fewer), in order; its problems stay behind."""
+    starts = range(0, table.num_images, step)
+    bare = replace(table, federation=None)
+    parts = [slice_images(bare, first, min(first + step, table.num_images)) for first in starts]
+    if table.federation is None:
+        return parts
+    known = []
+    for pairs in (table.federation.verified_absent, table.federation.not_exhaustive):
+        # ordered once: to search all pairs for every part would take far longer on large sets
+        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+        cuts = np.split(pairs, np.searchsorted(pairs[:, 0], starts[1:]))
+        known.append([cut - np.array([first, 0], cut.dtype) for cut, first in zip(cuts, starts, strict=True)])
+    return [
+        replace(part, federation=Federation(absent, not_exhaustive))
+        for part, absent, not_exhaustive in zip(parts, *known, strict=True)
+    ]
+
+
 def embed_image(file: str, load: Load | None = None) -> tuple[bytes, tuple[int, int], Problem | None]:
     """The content of an image file that shows the right way up in every reader, its width and height, and a problem
     of reason `"reencoded"` where that is not the file as it is.

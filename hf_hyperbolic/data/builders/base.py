@@ -15,7 +15,7 @@ import datasets
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.problems import shorten
-from hf_hyperbolic.data.rows import hierarchy_rows, slice_images
+from hf_hyperbolic.data.rows import hierarchy_rows, split_images
 
 _LOGGER = logging.getLogger(__name__)
 # the least one process works on; also the least a streamed data set can shuffle or hand to a worker
@@ -165,9 +165,7 @@ class HierarchyBuilder(datasets.GeneratorBasedBuilder):
 def shards(table: BoxTable) -> list[BoxTable]:
     """A table cut into tables of 64 images or more, in order."""
     step = max(_SHARD_IMAGES, -(-table.num_images // _MAX_SHARDS))
-    return [
-        slice_images(table, first, min(first + step, table.num_images)) for first in range(0, table.num_images, step)
-    ]
+    return split_images(table, step)
 
 
 def _problem_file(folder: Path, split: str) -> Path:
