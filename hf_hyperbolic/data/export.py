@@ -96,7 +96,10 @@ def export_parquet(
     elif isinstance(source, BoxTable):
         table = source
     else:
-        raise TypeError(f"export_parquet takes a BoxTable or a HierarchyBuilder, got {type(source).__name__}")
+        raise TypeError(
+            f"export_parquet takes a BoxTable or a HierarchyBuilder, got {type(source).__name__}; of a data set of the "
+            "Hub, read_hub_detection gives the table and its load"
+        )
     if not _SPLIT.fullmatch(split):
         raise ValueError(f"split {split!r}: datasets allows letters, digits and underscores, with dots between them")
     for name, value in (("threshold", threshold), ("duplicate_iou", duplicate_iou)):
@@ -108,6 +111,9 @@ def export_parquet(
     rows_per_shard = rows_per_shard or _rows_for(table, load, _bytes(max_shard_size))
 
     root = Path(folder)
+    if (root / "old-data").exists() and not (root / "data").exists():
+        # an export was interrupted between the two renames of replace_folder
+        os.replace(root / "old-data", root / "data")
     about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
     aside = _begin(root / f".writing-{split}", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)})
     features = hierarchy_features(table.class_names, table.federation is not None)
@@ -135,10 +141,7 @@ def export_parquet(
     if not sum(pq.read_metadata(shard.file).num_rows for shard in shards):
         shutil.rmtree(aside)
         raise ValueError(f"none of the {table.num_images} images of {split!r} can be used: {_first_problem(shards[0])}")
-    for other in shard_files(root):
-        if not other.name.startswith(f"{split}-"):
-            _link(other, aside / "data" / other.name)
-    replace_folder(aside / "data", root / "data")
+    _put_in_place(aside / "data", {shard.file for shard in shards}, root, split)
     write_card(root)
     shutil.rmtree(aside)
     return [root / "data" / shard.file.name for shard in shards]
@@ -167,6 +170,24 @@ def _write_shard(shard: _Shard) -> None:
             counts[reason] = counts.get(reason, 0) + count
         writer.add_key_value_metadata({METADATA_KEY: json.dumps({**shard.metadata, "problems": counts})})
     os.replace(aside, shard.file)
+
+
+def _put_in_place(aside: Path, files: set[Path], root: Path, split: str) -> None:
+    """The folder `aside`, with these files and those of the other splits, becomes `data`."""
+    for file in aside.iterdir():
+        if file not in files:  # left by an export that was interrupted just here
+            file.unlink()
+    for other in shard_files(root):
+        if not other.name.startswith(f"{split}-"):
+            _link(other, aside / other.name)
+    replace_folder(aside, root / "data")
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(file, target)
 
 
 def _map(function: Any, items: list[Any], num_proc: int) -> Iterator[Any]:
@@ -229,11 +250,3 @@ def _describe(builder: HierarchyBuilder, split: str) -> str:
 
 def _bare(value: Any) -> str:
     return Path(value).name if isinstance(value, (str, os.PathLike)) else repr(value)
-
-
-def _link(file: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(file, target)
-    except OSError:  # a file system without hard links
-        shutil.copy2(file, target)

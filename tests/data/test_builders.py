@@ -169,6 +169,14 @@ def test_voc_splits_are_those_listed(tmp_path):
     assert HierVoc(data_dir=str(tmp_path)).splits() == {"train": (tmp_path, "train"), "val": (tmp_path, "val")}
 
 
+def test_voc_is_found_by_name(tmp_path):
+    (tmp_path / "voc" / "Annotations").mkdir(parents=True)
+    (tmp_path / "voc" / "Annotations" / "1.xml").touch()
+    builder = datasets.load_dataset_builder("hier_voc", data_dir=str(tmp_path / "voc"))
+    assert type(builder) is HierVoc
+    assert builder.splits() == {"train": (tmp_path / "voc", None)}
+
+
 def test_every_builder_has_a_name_and_cache_of_its_own(scenes):
     builders = [HierCoco, HierLvis, HierOpenImages, HierVoc]
     made = [builder(data_files=str(scenes)) for builder in builders]

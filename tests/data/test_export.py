@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -158,6 +159,53 @@ def test_an_interrupted_second_export_leaves_the_first(few, tmp_path, monkeypatc
     export_parquet(slice_images(few, 0, 6), folder, "train", rows_per_shard=3)
     assert len(datasets.load_dataset(str(folder), split="train")) == 6
     assert len(list((folder / "data").iterdir())) == 2
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_other_splits_survive_an_interruption_of_the_last_step(few, tmp_path, monkeypatch, renames):
+    folder = tmp_path / "set"
+    export_parquet(few, folder, "validation", rows_per_shard=5)
+
+    def cut_off(aside, final):
+        if renames:
+            final.rename(final.with_name(f"old-{final.name}"))
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "replace_folder", cut_off)
+        with pytest.raises(PowerCut):
+            export_parquet(few, folder, "train", rows_per_shard=4)
+    # the other split is exported anew before this one goes on
+    export_parquet(slice_images(few, 0, 7), folder, "validation", rows_per_shard=7)
+    export_parquet(few, folder, "train", rows_per_shard=4)
+    read = datasets.load_dataset(str(folder))
+    assert {split: len(rows) for split, rows in read.items()} == {"train": 10, "validation": 7}
+    assert len(list((folder / "data").iterdir())) == 4
+
+
+def test_files_of_other_splits_are_copied_where_there_are_no_links(few, tmp_path, monkeypatch):
+    export_parquet(few, tmp_path, "validation")
+
+    def no_links(*args):
+        raise OSError("not supported")
+
+    monkeypatch.setattr(os, "link", no_links)
+    export_parquet(few, tmp_path, "train")
+    assert len(read_parquet(tmp_path, "validation")[0].image_ids) == 10
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("HF_HYPERBOLIC_DATA" not in os.environ, reason="HF_HYPERBOLIC_DATA is not set")
+@pytest.mark.parametrize("name", ["ccp", "coco"])
+def test_photographs_come_back_as_they_were(tmp_path, name):
+    original = read_coco(Path(os.environ["HF_HYPERBOLIC_DATA"]) / name / "instances_val.json")
+    export_parquet(original, tmp_path, "val", rows_per_shard=50)
+    table, images = read_parquet(tmp_path, "val")
+    np.testing.assert_array_equal(table.boxes, original.boxes)
+    np.testing.assert_array_equal(build_hierarchy(table).ancestry, build_hierarchy(original).ancestry)
+    for index in range(0, table.num_images, 10):
+        assert images(str(table.image_files[index])) == Path(original.image_files[index]).read_bytes()
+    assert table.skipped() == original.skipped()
 
 
 def test_a_lost_file_is_noticed(few, tmp_path):
