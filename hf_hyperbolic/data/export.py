@@ -161,7 +161,8 @@ def _write_shard(shard: _Shard) -> None:
     problems: list[Problem] = []
     rows = hierarchy_rows(shard.table, problems, shard.threshold, shard.duplicate_iou, shard.load)
     schema = shard.features.arrow_schema
-    aside = shard.file.with_suffix(".part")
+    # a process that outlived a killed export may still be at the same file
+    aside = shard.file.with_suffix(f".{os.getpid()}.part")
     with pq.ParquetWriter(aside, schema) as writer:
         while group := list(islice(rows, _ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))

@@ -26,7 +26,8 @@ REENCODED = "reencoded"
 
 def slice_images(table: BoxTable, first: int, stop: int) -> BoxTable:
     """Images `first` to `stop` (exclusive) of a table with their boxes; its problems stay behind."""
-    start, end = np.searchsorted(table.box_image, [first, stop])
+    # of the column's own type, lest it be copied to another for every search
+    start, end = np.searchsorted(table.box_image, np.array([first, stop], dtype=table.box_image.dtype))
 
     def within(pairs: np.ndarray) -> np.ndarray:
         pairs = pairs[(pairs[:, 0] >= first) & (pairs[:, 0] < stop)]
