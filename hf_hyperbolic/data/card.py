@@ -70,25 +70,30 @@ class SplitSummary:
     problems: dict[str, int]
 
 
-def shard_files(folder: Path, split: str | None = None) -> list[Path]:
-    """The Parquet files of an exported data set, or of one split of it, in order.
+def split_names(folder: Path) -> list[str]:
+    """The splits of which an exported data set has a file, in alphabetical order."""
+    matches = (_SHARD.fullmatch(file.name) for file in (folder / "data").glob("*.parquet"))
+    return sorted({match["split"] for match in matches if match})
+
+
+def shard_files(folder: Path, split: str) -> list[Path]:
+    """The Parquet files of a split of an exported data set, in order; empty where there is no such split.
 
     Raises:
-        FileNotFoundError: some file of a split is missing.
+        FileNotFoundError: some of them are missing.
     """
-    found: dict[str, dict[int, list[Path]]] = {}
+    by_count: dict[int, list[Path]] = {}
     for file in sorted((folder / "data").glob("*.parquet")):
         match = _SHARD.fullmatch(file.name)
-        if match and split in (None, match["split"]):
-            found.setdefault(match["split"], {}).setdefault(int(match["count"]), []).append(file)
-    for name, by_count in found.items():
-        for count, files in by_count.items():
-            if len(by_count) > 1 or len(files) != count:
-                raise FileNotFoundError(
-                    f"{folder / 'data'}: split {name!r} has {len(files)} of the {count} files its file names speak of: "
-                    "fetch or export it again"
-                )
-    return [file for by_count in found.values() for files in by_count.values() for file in files]
+        if match and match["split"] == split:
+            by_count.setdefault(int(match["count"]), []).append(file)
+    for count, files in by_count.items():
+        if len(by_count) > 1 or len(files) != count:
+            raise FileNotFoundError(
+                f"{folder / 'data'}: split {split!r} has {len(files)} of the {count} files its file names speak of: "
+                "fetch or export it again"
+            )
+    return [file for files in by_count.values() for file in files]
 
 
 def summarise(folder: Path) -> tuple[tuple[str, ...], dict[str, SplitSummary]]:
@@ -98,9 +103,7 @@ def summarise(folder: Path) -> tuple[tuple[str, ...], dict[str, SplitSummary]]:
         FileNotFoundError: there are no Parquet files, or some are missing.
         ValueError: a file is not an export of this package, or the splits have other classes.
     """
-    files: dict[str, list[Path]] = {}
-    for file in shard_files(folder):
-        files.setdefault(file.name.rsplit("-", 3)[0], []).append(file)
+    files = {split: shard_files(folder, split) for split in split_names(folder)}
     if not files:
         raise FileNotFoundError(f"{folder / 'data'}: no files {{split}}-00000-of-000NN.parquet")
     names: tuple[str, ...] | None = None
@@ -174,7 +177,7 @@ def write_card(folder: str | os.PathLike[str], title: str | None = None) -> Path
     title = title or root.absolute().name
     classes = sum(summary.classes for summary in splits.values())
     plot = _plot(root / PLOT, names, np.asarray(classes))
-    federated = "verified_absent" in pq.read_schema(shard_files(root)[0]).names
+    federated = "verified_absent" in pq.read_schema(shard_files(root, next(iter(splits)))[0]).names
     text = [
         f"---\n{yaml.safe_dump(_header(title, splits), sort_keys=False, allow_unicode=True)}---\n",
         f"# {title}\n",

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.builders.base import HierarchyBuilder
-from hf_hyperbolic.data.card import METADATA_KEY, shard_files, write_card
+from hf_hyperbolic.data.card import METADATA_KEY, shard_files, split_names, write_card
 from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.files import replace_folder, write_text
 from hf_hyperbolic.data.images import BrokenImageError, Load
@@ -87,7 +87,8 @@ def export_parquet(
         The files.
 
     Raises:
-        ValueError: an argument is out of range, or no image can be used.
+        ValueError: an argument is out of range, another split in the folder has other classes, or no image can be used.
+        FileNotFoundError: another split in the folder lacks a file.
         OSError: the folder cannot be written.
     """
     if isinstance(source, HierarchyBuilder):
@@ -114,9 +115,15 @@ def export_parquet(
     if (root / "old-data").exists() and not (root / "data").exists():
         # an export was interrupted between the two renames of replace_folder
         os.replace(root / "old-data", root / "data")
+    features = hierarchy_features(table.class_names, table.federation is not None)
+    for other in _other_files(root, split):
+        if Features.from_arrow_schema(pq.read_schema(other)) != features:
+            raise ValueError(
+                f"{other} has other columns or classes than split {split!r}, so they cannot be one data set: export to "
+                "another folder"
+            )
     about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
     aside = _begin(root / f".writing-{split}", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)})
-    features = hierarchy_features(table.class_names, table.federation is not None)
     parts = split_images(table, rows_per_shard)
     shards = [
         _Shard(
@@ -178,10 +185,13 @@ def _put_in_place(aside: Path, files: set[Path], root: Path, split: str) -> None
     for file in aside.iterdir():
         if file not in files:  # left by an export that was interrupted just here
             file.unlink()
-    for other in shard_files(root):
-        if not other.name.startswith(f"{split}-"):
-            _link(other, aside / other.name)
+    for other in _other_files(root, split):
+        _link(other, aside / other.name)
     replace_folder(aside, root / "data")
+
+
+def _other_files(root: Path, split: str) -> list[Path]:
+    return [file for name in split_names(root) if name != split for file in shard_files(root, name)]
 
 
 def _link(file: Path, target: Path) -> None:

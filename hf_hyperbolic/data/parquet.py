@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem
-from hf_hyperbolic.data.card import class_names, metadata, shard_files
+from hf_hyperbolic.data.card import class_names, metadata, shard_files, split_names
 from hf_hyperbolic.data.images import BrokenImageError
 
 _OPEN_FILES = 32
@@ -94,8 +94,8 @@ def read_parquet(folder: str | os.PathLike[str], split: str) -> tuple[BoxTable, 
     root = Path(folder).absolute()
     files = shard_files(root, split)
     if not files:
-        there = sorted({file.name.rsplit("-", 3)[0] for file in shard_files(root)})
-        raise FileNotFoundError(f"{root / 'data'}: no split {split!r}: there is {', '.join(there) or 'none'}")
+        there = ", ".join(split_names(root)) or "none"
+        raise FileNotFoundError(f"{root / 'data'}: no split {split!r}: there is {there}")
     names = class_names(files[0])
     schema = pq.read_schema(files[0])
     missing = [name for name in (*_COLUMNS, "image") if name not in schema.names]

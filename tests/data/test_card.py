@@ -97,9 +97,16 @@ def test_a_folder_that_cannot_be_summarised(folder, tmp_path):
 
 
 def test_splits_of_other_classes_are_no_data_set(folder, table):
-    fewer = replace(slice_images(table, 0, 4), class_names=(*table.class_names, "ghost"))
-    with pytest.raises(ValueError, match="other classes"):
-        export_parquet(fewer, folder, "test")
+    more = replace(slice_images(table, 0, 4), class_names=(*table.class_names, "ghost"))
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ValueError, match="has other columns or classes than split 'test'"):
+        export_parquet(more, folder, "test")
+    assert sorted(folder.rglob("*")) == before
+    export_parquet(more, folder.parent / "other", "test")
+    (file,) = (folder.parent / "other" / "data").iterdir()
+    file.rename(folder / "data" / file.name)
+    with pytest.raises(ValueError, match="split 'train' has other classes than 'test'"):
+        summarise(folder)
 
 
 @pytest.mark.parametrize("count", [3, 40, 41, 600])

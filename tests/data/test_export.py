@@ -215,6 +215,11 @@ def test_a_lost_file_is_noticed(few, tmp_path):
         datasets.load_dataset(str(tmp_path / "set"))
     with pytest.raises(FileNotFoundError, match="split 'train' has 2 of the 3 files"):
         read_parquet(tmp_path / "set", "train")
+    with pytest.raises(FileNotFoundError, match="split 'train' has 2 of the 3 files"):
+        export_parquet(few, tmp_path / "set", "test")
+    # exporting the split itself again mends it
+    export_parquet(few, tmp_path / "set", "train", rows_per_shard=5)
+    assert read_parquet(tmp_path / "set", "train")[0].num_images == 10
 
 
 def test_broken_images_are_left_out_and_counted(few, tmp_path):
