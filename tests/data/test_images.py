@@ -398,3 +398,32 @@ def test_the_transposed_picture_has_no_symmetry():
     base = picture(40, 40)
     turned = [pixels(base.transpose(how)) for how in Image.Transpose]
     assert all(np.abs(other - pixels(base)).mean() > 20 for other in turned)
+
+
+@pytest.mark.parametrize(("make", "reason", "detail"), [case for case in BROKEN if case[1] != "missing_file"][:5])
+def test_broken_contents_are_named_as_broken_files_are(tmp_path, make, reason, detail):
+    content = make(tmp_path / "photo.jpg").read_bytes()
+    with pytest.raises(BrokenImageError, match=detail) as caught:
+        decode("a set#3", content)
+    assert (caught.value.reason, caught.value.file) == (reason, "a set#3")
+
+
+def test_contents_are_read_as_files_are(tmp_path):
+    files = [tmp_path / "a.jpg", tmp_path / "b.png"]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture().save(files[0], exif=exif)
+    picture().save(files[1])
+    on_disk = table(files, sizes=[(HEIGHT, WIDTH), (WIDTH, HEIGHT)])
+    contents = {f"a set#{index}": file.read_bytes() for index, file in enumerate(files)}
+    in_rows = table(list(contents), sizes=[(HEIGHT, WIDTH), (WIDTH, HEIGHT)])
+    reader = pickle.loads(pickle.dumps(ImageReader(in_rows, load=contents.__getitem__)))
+    for index, file in enumerate(files):
+        np.testing.assert_array_equal(pixels(reader[index]), pixels(ImageReader(on_disk)[index]))
+        assert probe(f"a set#{index}", contents[f"a set#{index}"]) == probe(str(file))
+    contents["a set#1"] = contents["a set#1"][:100]
+    assert [problem.where for problem in find_broken(in_rows, load=contents.__getitem__)] == ["a set#1"]
+    kept = drop_broken(in_rows, load=contents.__getitem__)
+    assert kept.image_files.tolist() == ["a set#0"]
+    with pytest.raises(BrokenImageError, match=r"a set#1: .*truncated"):
+        probe("a set#1", contents["a set#1"])

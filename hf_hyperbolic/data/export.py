@@ -1,0 +1,263 @@
+"""Images with their hierarchies -> Parquet files that `datasets.load_dataset` reads without this package."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+from tqdm import tqdm
+
+from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.builders.base import HierarchyBuilder
+from hf_hyperbolic.data.card import METADATA_KEY, shard_files, split_names, write_card
+from hf_hyperbolic.data.features import hierarchy_features
+from hf_hyperbolic.data.files import replace_folder, write_text
+from hf_hyperbolic.data.images import BrokenImageError, Load
+from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
+
+# rows read together: reading one image at random reads its whole row group
+_ROW_GROUP = 16
+# images whose size is looked up to tell how many make a shard
+_SAMPLE = 64
+# what `datasets` accepts as the name of a split
+_SPLIT = re.compile(r"\w+(\.\w+)*")
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """All that a process needs to write one file."""
+
+    table: BoxTable
+    file: Path
+    features: Features
+    threshold: float
+    duplicate_iou: float
+    load: Load | None
+    metadata: dict[str, Any]
+
+
+def export_parquet(
+    source: BoxTable | HierarchyBuilder,
+    folder: str | os.PathLike[str],
+    split: str,
+    *,
+    license: str = "unknown",
+    built_from: str = "",
+    threshold: float = 0.8,
+    duplicate_iou: float = 0.9,
+    load: Load | None = None,
+    rows_per_shard: int | None = None,
+    max_shard_size: str = "500MB",
+    num_proc: int = 1,
+) -> list[Path]:
+    """Writes one split as `data/{split}-00000-of-000NN.parquet`, and the card `README.md` for all splits there.
+
+    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does, those that cannot be used are
+    left out and counted in the card. Files are written in the hidden folder `.writing-{split}`, which `datasets` does
+    not look at, and put in place together. Called again after an interruption with the same source and settings, the
+    export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
+    `num_proc`. Other splits in the folder stay; splits are exported one after the other.
+
+    Args:
+        source: boxes and images; or a builder, whose own threshold then holds.
+        folder: of the data set.
+        split: `"train"`, `"validation"`, ...
+        license: of images and annotations, as the Hub names it (`"cc-by-4.0"`).
+        built_from: what the table was read from and how, for the card; a builder says it itself.
+        threshold: see `build_hierarchy`.
+        duplicate_iou: see `build_hierarchy`.
+        load: see `ImageReader`; sent to the processes.
+        rows_per_shard: images a file; by default as many as make about `max_shard_size`.
+        max_shard_size: size of a file, such as `"500MB"`, kept about: it is reckoned from the mean of 64 images.
+        num_proc: processes that write.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: an argument is out of range, another split in the folder has other classes, or no image can be used.
+        FileNotFoundError: another split in the folder lacks a file.
+        OSError: the folder cannot be written.
+    """
+    if isinstance(source, HierarchyBuilder):
+        table, built_from = source.read_table(split), built_from or _describe(source, split)
+        threshold, duplicate_iou = source.config.threshold, source.config.duplicate_iou
+    elif isinstance(source, BoxTable):
+        table = source
+    else:
+        raise TypeError(
+            f"export_parquet takes a BoxTable or a HierarchyBuilder, got {type(source).__name__}; of a data set of the "
+            "Hub, read_hub_detection gives the table and its load"
+        )
+    if not _SPLIT.fullmatch(split):
+        raise ValueError(f"split {split!r}: datasets allows letters, digits and underscores, with dots between them")
+    for name, value in (("threshold", threshold), ("duplicate_iou", duplicate_iou)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must lie in (0, 1], got {value}")
+    for name, count in (("rows_per_shard", rows_per_shard), ("num_proc", num_proc)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    rows_per_shard = rows_per_shard or _rows_for(table, load, _bytes(max_shard_size))
+
+    root = Path(folder)
+    if (root / "old-data").exists() and not (root / "data").exists():
+        # an export was interrupted between the two renames of replace_folder
+        os.replace(root / "old-data", root / "data")
+    features = hierarchy_features(table.class_names, table.federation is not None)
+    for other in _other_files(root, split):
+        if Features.from_arrow_schema(pq.read_schema(other)) != features:
+            raise ValueError(
+                f"{other} has other columns or classes than split {split!r}, so they cannot be one data set: export to "
+                "another folder"
+            )
+    about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
+    aside = _begin(root / f".writing-{split}", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)})
+    parts = split_images(table, rows_per_shard)
+    shards = [
+        _Shard(
+            table=part,
+            file=aside / "data" / f"{split}-{number:05d}-of-{len(parts):05d}.parquet",
+            features=features,
+            threshold=threshold,
+            duplicate_iou=duplicate_iou,
+            load=load,
+            # what the reader of the annotations met belongs to no shard: the first tells it
+            metadata={**about, "problems": _count(table.problems if number == 0 else ())},
+        )
+        for number, part in enumerate(parts)
+    ]
+    missing = [shard for shard in shards if not shard.file.exists()]
+    progress = tqdm(
+        _map(_write_shard, missing, num_proc), total=len(shards), initial=len(shards) - len(missing), unit="file"
+    )
+    progress.set_description(f"writing {split}")
+    for _ in progress:
+        pass
+    if not sum(pq.read_metadata(shard.file).num_rows for shard in shards):
+        shutil.rmtree(aside)
+        raise ValueError(f"none of the {table.num_images} images of {split!r} can be used: {_first_problem(shards[0])}")
+    _put_in_place(aside / "data", {shard.file for shard in shards}, root, split)
+    write_card(root)
+    shutil.rmtree(aside)
+    return [root / "data" / shard.file.name for shard in shards]
+
+
+def _begin(aside: Path, settings: dict[str, Any]) -> Path:
+    """The folder to write in: with the files of an interrupted export of the same settings, else empty."""
+    record, text = aside / "settings.json", json.dumps(settings)
+    if not (record.exists() and record.read_text() == text):
+        shutil.rmtree(aside, ignore_errors=True)
+    (aside / "data").mkdir(parents=True, exist_ok=True)
+    write_text(record, text)
+    return aside
+
+
+def _write_shard(shard: _Shard) -> None:
+    problems: list[Problem] = []
+    rows = hierarchy_rows(shard.table, problems, shard.threshold, shard.duplicate_iou, shard.load)
+    schema = shard.features.arrow_schema
+    # a process that outlived a killed export may still be at the same file
+    aside = shard.file.with_suffix(f".{os.getpid()}.part")
+    with pq.ParquetWriter(aside, schema) as writer:
+        while group := list(islice(rows, _ROW_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        counts = _count(problems)
+        for reason, count in shard.metadata["problems"].items():
+            counts[reason] = counts.get(reason, 0) + count
+        writer.add_key_value_metadata({METADATA_KEY: json.dumps({**shard.metadata, "problems": counts})})
+    os.replace(aside, shard.file)
+
+
+def _put_in_place(aside: Path, files: set[Path], root: Path, split: str) -> None:
+    """The folder `aside`, with these files and those of the other splits, becomes `data`."""
+    for file in aside.iterdir():
+        if file not in files:  # left by an export that was interrupted just here
+            file.unlink()
+    for other in _other_files(root, split):
+        _link(other, aside / other.name)
+    replace_folder(aside, root / "data")
+
+
+def _other_files(root: Path, split: str) -> list[Path]:
+    return [file for name in split_names(root) if name != split for file in shard_files(root, name)]
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(file, target)
+
+
+def _map(function: Any, items: list[Any], num_proc: int) -> Iterator[Any]:
+    if num_proc == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(num_proc) as pool:
+        yield from pool.map(function, items)
+
+
+def _rows_for(table: BoxTable, load: Load | None, shard_bytes: int) -> int:
+    sizes = []
+    for index in np.unique(np.linspace(0, table.num_images - 1, _SAMPLE).astype(int)):
+        try:
+            sizes.append(len(embed_image(str(table.image_files[index]), load)[0]))
+        except BrokenImageError:
+            continue
+    return max(1, int(shard_bytes / np.mean(sizes))) if sizes else table.num_images
+
+
+def _bytes(size: str) -> int:
+    number, unit = size[:-2].strip(), size[-2:].upper()
+    if not number.replace(".", "", 1).isdigit() or unit not in _UNITS or not float(number):
+        raise ValueError(f'max_shard_size {size!r}: expected a number of KB, MB or GB, such as "500MB"')
+    return int(float(number) * _UNITS[unit])
+
+
+def _digest(table: BoxTable) -> str:
+    digest = hashlib.sha256(json.dumps([table.class_names, table.relative]).encode())
+    columns = [table.image_ids, table.image_files, table.image_sizes, table.box_image, table.boxes, table.labels]
+    if table.federation:
+        columns += [table.federation.verified_absent, table.federation.not_exhaustive]
+    for column in columns:
+        digest.update(f"{column.dtype}{column.shape}".encode())
+        digest.update(np.ascontiguousarray(column).data.cast("B") if column.size else b"")
+    return digest.hexdigest()
+
+
+def _count(problems: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for problem in problems:
+        counts[problem.reason] = counts.get(problem.reason, 0) + problem.count
+    return counts
+
+
+def _first_problem(shard: _Shard) -> str:
+    try:
+        embed_image(str(shard.table.image_files[0]), shard.load)
+    except BrokenImageError as error:
+        return str(error)
+    return "its sizes are not those of the annotations"
+
+
+def _describe(builder: HierarchyBuilder, split: str) -> str:
+    # names without folders: a published card must not tell where someone's files lay
+    source, options = builder.splits()[split][0], builder.config.reader_options or {}
+    with_options = "".join(f", {key}={_bare(value)}" for key, value in options.items())
+    return f"{type(builder).__name__}: {Path(source).name}{with_options}"
+
+
+def _bare(value: Any) -> str:
+    return Path(value).name if isinstance(value, (str, os.PathLike)) else repr(value)

@@ -1,0 +1,31 @@
+import pytest
+
+from hf_hyperbolic.data.files import replace_folder, write_text
+
+
+def test_text_is_whole_or_as_before(tmp_path, monkeypatch):
+    file = tmp_path / "a.txt"
+    write_text(file, "one")
+    write_text(file, "two")
+    assert file.read_text() == "two"
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_text(file, "three")
+    assert file.read_text() == "two"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_folder_takes_the_place_of_another(tmp_path, before):
+    aside, final = tmp_path / "aside", tmp_path / "final"
+    aside.mkdir()
+    (aside / "new").touch()
+    if before:
+        final.mkdir()
+        (final / "old").touch()
+    replace_folder(aside, final)
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert [path.name for path in final.iterdir()] == ["new"]
