@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from transformers import HfArgumentParser
 
+from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.evaluation import evaluate_embeddings
-from hf_hyperbolic.training.checkpoints import write_text
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.systems import System, trained, untrained
 

@@ -16,9 +16,9 @@ import torch
 from transformers import HfArgumentParser
 
 from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
+from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.evaluation import evaluate_per_query, format_table, paired_difference, save_per_query
 from hf_hyperbolic.report import write_report
-from hf_hyperbolic.training.checkpoints import write_text
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.systems import System, trained, untrained
 

@@ -25,6 +25,7 @@ from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
+from hf_hyperbolic.data.files import replace_folder, write_text
 from hf_hyperbolic.data.relations import RelationIndex
 from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
@@ -72,7 +73,7 @@ def save_model(
     model.save_pretrained(aside)
     processor.save_pretrained(aside)
     args.save(aside)
-    checkpoints.replace_folder(aside, folder)
+    replace_folder(aside, folder)
 
 
 def prepare_output(args: TrainArguments, process: int) -> Path:
@@ -288,7 +289,7 @@ def keep_metrics_until(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except json.JSONDecodeError:
             continue  # the run was killed while it wrote this line
-    checkpoints.write_text(path, "".join(kept))
+    write_text(path, "".join(kept))
 
 
 if __name__ == "__main__":

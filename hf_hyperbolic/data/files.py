@@ -18,5 +18,5 @@ def replace_folder(aside: Path, final: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file aside and renames it."""
     aside = path.with_name(f"writing-{path.name}")
-    aside.write_text(text)
+    aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
