@@ -1,6 +1,7 @@
 """Large CSV files -> typed columns, some megabytes of lines at a time, on threads, in bounded memory."""
 
 import csv
+import io
 import os
 import re
 from collections import deque
@@ -46,24 +47,37 @@ class Block:
 
     def numbers(self, *names: str) -> np.ndarray:
         """(n, names) float64, NaN where a value is missing or not a number."""
-        return np.stack([self.columns[name].to_numpy(zero_copy_only=False) for name in names], axis=1)
+        return np.stack([as_numpy(self.columns[name]) for name in names], axis=1)
 
     def categories(self, name: str) -> tuple[np.ndarray, list[str]]:
         """(n,) int32 rows into the block's own list of values, and that list."""
         column = self.columns[name]
-        return column.indices.to_numpy(), column.dictionary.to_pylist()
+        return as_numpy(column.indices), column.dictionary.to_pylist()
 
     def lines(self, rows: np.ndarray) -> list[tuple[int, str]]:
-        """Line number and text of some rows; reads the block again, so meant for the few that go into a message."""
-        filled = [(number, line) for number, line in enumerate(self.data.splitlines(), self.first_line) if line]
-        cut = set(self.cut)
-        kept = [line for number, line in enumerate(filled) if number not in cut]
-        return [_shown(*kept[row]) for row in rows.tolist()]
+        """Line number and text of some rows; goes through the block's lines, so meant for the few in a message."""
+        wanted, cut = set(rows.tolist()), set(self.cut)
+        kept = (line for number, line in enumerate(self._filled()) if number not in cut)
+        return _pick(kept, wanted)
 
     def cut_lines(self, count: int) -> list[tuple[int, str]]:
         """Line number and text of the first `count` lines of the wrong length."""
-        filled = [(number, line) for number, line in enumerate(self.data.splitlines(), self.first_line) if line]
-        return [_shown(*filled[number]) for number in self.cut[:count]]
+        return _pick(self._filled(), set(self.cut[:count]))
+
+    def _filled(self) -> Iterator[tuple[int, bytes]]:
+        for number, line in enumerate(io.BytesIO(self.data), self.first_line):
+            if line.strip(b"\r\n"):
+                yield number, line
+
+
+def as_numpy(column: pa.Array) -> np.ndarray:
+    """(n,) numbers of an Arrow array, NaN where it has none; `to_numpy` would import pandas, which takes a second."""
+    _, data = column.buffers()
+    values = np.frombuffer(data or b"", dtype=str(column.type).replace("double", "float64"))
+    values = values[column.offset : column.offset + len(column)]
+    if not column.null_count:
+        return values
+    return np.where(np.array(column.is_null().to_pylist()), np.nan, values)
 
 
 def map_blocks(
@@ -193,6 +207,11 @@ def _read(
     return table, cut
 
 
-def _shown(number: int, line: bytes) -> tuple[int, str]:
-    text = line.decode(errors="replace")
-    return number, text if len(text) <= 120 else text[:117] + "..."
+def _pick(lines: Iterable[tuple[int, bytes]], wanted: set[int]) -> list[tuple[int, str]]:
+    found = []
+    last = max(wanted, default=-1)
+    for number, (line_number, line) in zip(range(last + 1), lines, strict=False):
+        if number in wanted:
+            text = line.decode(errors="replace").strip()
+            found.append((line_number, text if len(text) <= 120 else text[:117] + "..."))
+    return found

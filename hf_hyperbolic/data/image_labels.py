@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_hyperbolic.data.boxes import Federation, Problem
-from hf_hyperbolic.data.csv_blocks import Block, map_blocks
+from hf_hyperbolic.data.csv_blocks import Block, as_numpy, map_blocks
 from hf_hyperbolic.data.tally import EXAMPLES, Tally
 
 
@@ -22,7 +22,7 @@ class _Absent:
 
 def read_federation(
     label_file: Path,
-    image_ids: pa.Array,
+    image_ids: np.ndarray,
     class_of_id: dict[str, int],
     seen: np.ndarray,
     group: np.ndarray,
@@ -43,6 +43,7 @@ def read_federation(
         ValueError: empty, damaged, not UTF-8 or a column is missing.
     """
     classes = max(class_of_id.values()) + 1
+    known_ids = pa.array(image_ids.tolist(), pa.string())
 
     def convert(block: Block) -> _Absent:
         found = Tally()
@@ -61,8 +62,8 @@ def read_federation(
         label, names = block.categories("LabelName")
         label = np.array([class_of_id.get(name, -1) for name in names], dtype=np.int64)[label]
         column = block.columns["ImageID"]
-        rows = pc.fill_null(pc.index_in(column.dictionary, value_set=image_ids), -1).to_numpy(zero_copy_only=False)
-        image = rows.astype(np.int64)[column.indices.to_numpy()]
+        rows = as_numpy(pc.index_in(column.dictionary, value_set=known_ids))
+        image = np.nan_to_num(rows, nan=-1).astype(np.int64)[as_numpy(column.indices)]
         absent = (confidence == 0) & (label >= 0) & (image >= 0)
         return _Absent(image[absent] * classes + label[absent], found)
 

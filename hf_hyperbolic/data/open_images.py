@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.class_descriptions import read_class_descriptions
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes
-from hf_hyperbolic.data.csv_blocks import Block, map_blocks
+from hf_hyperbolic.data.csv_blocks import Block, as_numpy, map_blocks
 from hf_hyperbolic.data.image_labels import read_federation
 from hf_hyperbolic.data.tally import EXAMPLES, Tally
 
@@ -39,8 +39,7 @@ class _Rows:
     """Rows of the box file, in its order.
 
     Attributes:
-        image: (n,) int32 into `image_ids`.
-        image_ids: the ids that occur.
+        image: (n,) int32 into the image ids.
         label: (n,) int32 into the classes, -1 where unknown.
         boxes: (n, 4) float32 shares.
         code: (n,) int8, 0 where the row is a usable box, else the code of the first reason that applies.
@@ -49,7 +48,6 @@ class _Rows:
     """
 
     image: np.ndarray
-    image_ids: pa.Array
     label: np.ndarray
     boxes: np.ndarray
     code: np.ndarray
@@ -105,13 +103,13 @@ def read_open_images(
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"image_folder {folder}: no such folder")
 
-    rows, class_ids = _read(path, class_of_id, include_group_of, include_depiction, min_share)
+    rows, image_ids, class_ids = _read(path, class_of_id, include_group_of, include_depiction, min_share)
     tally = rows.tally
     if class_of_id is None:
         class_names, class_of_id = class_ids, {class_id: number for number, class_id in enumerate(class_ids)}
     usable = (rows.code == 0) | (rows.code == _CODE["clipped"])
-    usable[_repeats(path, rows, usable)] = False
-    image_row, files = _find_images(path, rows.image_ids, folder, tally)
+    usable[_repeats(path, rows, image_ids, usable)] = False
+    image_row, files = _find_images(path, image_ids, folder, tally)
     kept = np.flatnonzero(usable & (image_row >= 0)[rows.image])
     if not len(kept):
         outside = np.isin(rows.code, [_CODE["outside_image"], _CODE["clipped"]]).mean() if len(rows.code) else 0
@@ -125,10 +123,10 @@ def read_open_images(
     if image_labels is not None:
         known = (rows.label >= 0) & (image_row >= 0)[rows.image]
         seen = np.stack([image_row[rows.image[known]], rows.label[known]], axis=1)
-        ids = rows.image_ids.filter(pa.array(image_row >= 0))
-        federation = read_federation(Path(image_labels), ids, class_of_id, seen, rows.group[known], tally)
+        labels_path, ids = Path(image_labels), image_ids[image_row >= 0]
+        federation = read_federation(labels_path, ids, class_of_id, seen, rows.group[known], tally)
     return BoxTable(
-        image_ids=rows.image_ids.filter(pa.array(image_row >= 0)).to_numpy(zero_copy_only=False).astype(str),
+        image_ids=image_ids[image_row >= 0],
         image_files=files,
         image_sizes=np.ones((len(files), 2), dtype=np.int32),
         box_image=box_image,
@@ -143,8 +141,8 @@ def read_open_images(
 
 def _read(
     path: Path, class_of_id: dict[str, int] | None, include_group_of: bool, include_depiction: bool, min_share: float
-) -> tuple[_Rows, tuple[str, ...]]:
-    """All rows, and the class ids that occur, sorted, which are the classes if `class_of_id` is None."""
+) -> tuple[_Rows, np.ndarray, tuple[str, ...]]:
+    """All rows, the image ids, and the class ids that occur, sorted: the classes if `class_of_id` is None."""
     convert = partial(
         _convert,
         path=path,
@@ -159,9 +157,9 @@ def _read(
     numbers: dict[str, int] = {}
     parts: dict[str, list[np.ndarray]] = {"label": [], "boxes": [], "code": [], "group": []}
     text = ("ImageID", "LabelName", *_FLAG_COLUMNS)
-    for rows, class_ids in map_blocks(path, convert, text=text, numbers=_CORNERS, optional=_FLAG_COLUMNS):
+    for rows, image, class_ids in map_blocks(path, convert, text=text, numbers=_CORNERS, optional=_FLAG_COLUMNS):
         tally.merge(rows.tally)
-        images.append(pa.DictionaryArray.from_arrays(rows.image, rows.image_ids))
+        images.append(image)
         if class_of_id is None:
             number = [numbers.setdefault(class_id, len(numbers)) if class_id else -1 for class_id in class_ids]
         else:
@@ -173,21 +171,21 @@ def _read(
         raise ValueError(f"{path} lists no boxes: the split is empty")
     chunks = pa.chunked_array(images).unify_dictionaries().chunks
     del images
-    image = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
     # part by part, so that only one column at a time is held twice
-    joined = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
+    joined = {"image": np.concatenate([as_numpy(chunk.indices) for chunk in chunks])}
+    joined |= {name: np.concatenate(parts.pop(name)) for name in list(parts)}
     ordered = sorted(numbers)
     if class_of_id is None:
         rank = np.full(len(numbers) + 1, -1, dtype=np.int32)
         rank[[numbers[class_id] for class_id in ordered]] = np.arange(len(ordered))
         joined["label"] = rank[joined["label"]]
-    return _Rows(image=image, image_ids=chunks[0].dictionary, tally=tally, **joined), tuple(ordered)
+    return _Rows(tally=tally, **joined), np.array(chunks[0].dictionary.to_pylist()), tuple(ordered)
 
 
 def _convert(
     block: Block, path: Path, class_ids: frozenset[str] | None, skipped_flags: list[str], min_share: float
-) -> tuple[_Rows, list[str]]:
-    """Rows of a block, and the class ids their `label` numbers."""
+) -> tuple[_Rows, pa.DictionaryArray, list[str]]:
+    """Rows of a block, the column of image ids, and the class ids that `label` numbers."""
     tally = Tally()
     cut = [
         Problem("wrong_length", f"{path}: line {number}", f"more or fewer values than line 1 names: {text!r}")
@@ -200,7 +198,7 @@ def _convert(
     flags = {name: _flag(block, name, path, tally) for name in _FLAG_COLUMNS}
     boxes, found = clip_boxes(block.numbers(*_CORNERS), np.ones((block.num_rows, 2)), min_share, _ROUNDING)
     tests = {
-        "no_image_id": _equals(image, ""),
+        "no_image_id": (as_numpy(pc.binary_length(image.dictionary)) == 0)[as_numpy(image.indices)],
         "unknown_class": np.array(unknown, dtype=bool)[label],
         "group_of": flags["IsGroupOf"] & ("IsGroupOf" in skipped_flags),
         "depiction": flags["IsDepiction"] & ("IsDepiction" in skipped_flags),
@@ -212,13 +210,7 @@ def _convert(
     for reason in _ROW_REASONS:
         bad = np.flatnonzero(code == _CODE[reason])
         tally.add(reason, len(bad), _examples(block, path, reason, _ROW_REASONS[reason], bad))
-    rows = _Rows(image.indices.to_numpy(), image.dictionary, label, boxes, code, flags["IsGroupOf"], tally)
-    return rows, classes
-
-
-def _equals(column: pa.DictionaryArray, value: str) -> np.ndarray:
-    position = pc.index(column.dictionary, value).as_py()
-    return column.indices.to_numpy() == position
+    return _Rows(as_numpy(image.indices), label, boxes, code, flags["IsGroupOf"], tally), image, classes
 
 
 def _flag(block: Block, name: str, path: Path, tally: Tally) -> np.ndarray:
@@ -239,7 +231,7 @@ def _examples(block: Block, path: Path, reason: str, detail: str, rows: np.ndarr
     return [Problem(reason, f"{path}: line {number}", f"{detail}: {text!r}") for number, text in lines]
 
 
-def _repeats(path: Path, rows: _Rows, usable: np.ndarray) -> np.ndarray:
+def _repeats(path: Path, rows: _Rows, image_ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Rows that say again what an earlier usable row of the same image, class and box said."""
     # a hash first: comparing all columns of every row would take many times the memory
     sides = rows.boxes.view(np.uint32)
@@ -261,22 +253,24 @@ def _repeats(path: Path, rows: _Rows, usable: np.ndarray) -> np.ndarray:
     first[np.unique(full, axis=0, return_index=True)[1]] = True
     again = suspects[~first]
     detail = "the same class and box stand in an earlier line"
-    ids = rows.image_ids.take(pa.array(rows.image[again[: EXAMPLES + 1]])).to_pylist()
+    ids = image_ids[rows.image[again[: EXAMPLES + 1]]].tolist()
     rows.tally.add(
         "duplicate_row", len(again), [Problem("duplicate_row", f"{path}: image {name}", detail) for name in ids]
     )
     return again
 
 
-def _find_images(path: Path, image_ids: pa.Array, folder: Path | None, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+def _find_images(path: Path, image_ids: np.ndarray, folder: Path | None, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
     """(J,) int32 row each image id has in the table, -1 if none, and the (I,) image files."""
-    there = pc.not_equal(image_ids, "").to_numpy(zero_copy_only=False)
+    there = image_ids != ""
     if folder is not None:
-        names = [name[:-4] for name in os.listdir(folder) if name.endswith(".jpg")]
-        on_disk = pc.is_in(image_ids, value_set=pa.array(names, pa.string())).to_numpy(zero_copy_only=False)
+        files = frozenset(os.listdir(folder))
+        on_disk = np.array([f"{name}.jpg" in files for name in image_ids.tolist()], dtype=bool)
         missing = np.flatnonzero(there & ~on_disk)
-        ids = image_ids.take(pa.array(missing[: EXAMPLES + 1])).to_pylist()
-        examples = [Problem("missing_file", f"{path}: image {name}", f"no file {folder / name}.jpg") for name in ids]
+        examples = [
+            Problem("missing_file", f"{path}: image {name}", f"no file {folder / name}.jpg: its boxes are left out")
+            for name in image_ids[missing[: EXAMPLES + 1]].tolist()
+        ]
         tally.add("missing_file", len(missing), examples)
         there &= on_disk
         if not there.any():
@@ -287,6 +281,4 @@ def _find_images(path: Path, image_ids: pa.Array, folder: Path | None, tally: Ta
     row = np.where(there, np.cumsum(there) - 1, -1).astype(np.int32)
     if folder is None:
         return row, np.full(int(there.sum()), "")
-    kept = image_ids.filter(pa.array(there))
-    files = pc.binary_join_element_wise(str(folder) + os.sep, kept, ".jpg", "")
-    return row, files.to_numpy(zero_copy_only=False).astype(str)
+    return row, np.array([f"{folder / name}.jpg" for name in image_ids[there].tolist()])
