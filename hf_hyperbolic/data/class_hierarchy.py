@@ -22,7 +22,7 @@ class ClassHierarchy:
 
     Attributes:
         root: id of the class above all others; in Open Images `/m/0bl9f` ("entity"), which has no description.
-        parents: class id -> its parents and how it hangs below each, in the order of the file; () for the root. Classes
+        parents: class id -> its parents and how it hangs below each; () for the root. Classes and parents
             stand breadth first: the root, then what hangs below it, and so on.
         names: class id -> name; ids without a description are their own names.
     """
@@ -35,8 +35,8 @@ class ClassHierarchy:
         """Class id -> its one parent, for every class but the root.
 
         Of several parents the one nearest the root is taken; among equals a subcategory goes before a part, then the
-        first in the file. The parent is so always nearer the root, which makes it a tree even if the classes of the
-        file go round in a circle.
+        first met breadth first. So the parent is always nearer the root, which makes this a tree even if the classes
+        of the file go round in a circle.
         """
         depth = self._depth()
         return {

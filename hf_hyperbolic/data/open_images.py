@@ -112,7 +112,7 @@ def read_open_images(
     image_row, files = _find_images(path, image_ids, folder, tally)
     kept = np.flatnonzero(usable & (image_row >= 0)[rows.image])
     if not len(kept):
-        outside = np.isin(rows.code, [_CODE["outside_image"], _CODE["clipped"]]).mean() if len(rows.code) else 0
+        outside = np.isin(rows.code, [_CODE["outside_image"], _CODE["clipped"]]).mean()
         hint = "; boxes must be shares of the image in [0, 1], not pixels or per cent" if outside > 0.5 else ""
         raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{tally.summary()}{hint}")
     box_image = image_row[rows.image[kept]]
@@ -171,6 +171,8 @@ def _read(
         raise ValueError(f"{path} lists no boxes: the split is empty")
     chunks = pa.chunked_array(images).unify_dictionaries().chunks
     del images
+    if not sum(map(len, chunks)):
+        raise ValueError(f"{path}: none of its lines is a row of boxes{tally.summary()}")
     # part by part, so that only one column at a time is held twice
     joined = {"image": np.concatenate([as_numpy(chunk.indices) for chunk in chunks])}
     joined |= {name: np.concatenate(parts.pop(name)) for name in list(parts)}
@@ -234,20 +236,14 @@ def _examples(block: Block, path: Path, reason: str, detail: str, rows: np.ndarr
 def _repeats(path: Path, rows: _Rows, image_ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Rows that say again what an earlier usable row of the same image, class and box said."""
     # a hash first: comparing all columns of every row would take many times the memory
-    sides = rows.boxes.view(np.uint32)
-    key = rows.image.astype(np.uint64)
-    for column in (rows.label.astype(np.uint32), *sides.T):
-        key *= np.uint64(0x9E3779B97F4A7C15)
-        key ^= key >> np.uint64(29)
-        key += column
-    key = key[usable]
+    key = _hash(rows)[usable]
     ordered = np.sort(key)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(twice):
         return np.empty(0, dtype=np.int64)
     suspects = np.flatnonzero(usable)[np.isin(key, twice)]
     full = np.concatenate(
-        [rows.image[suspects, None], rows.label[suspects, None], sides[suspects].view(np.int32)], axis=1
+        [rows.image[suspects, None], rows.label[suspects, None], rows.boxes[suspects].view(np.int32)], axis=1
     )
     first = np.zeros(len(suspects), dtype=bool)
     first[np.unique(full, axis=0, return_index=True)[1]] = True
@@ -258,6 +254,16 @@ def _repeats(path: Path, rows: _Rows, image_ids: np.ndarray, usable: np.ndarray)
         "duplicate_row", len(again), [Problem("duplicate_row", f"{path}: image {name}", detail) for name in ids]
     )
     return again
+
+
+def _hash(rows: _Rows) -> np.ndarray:
+    """(n,) uint64, equal for rows of the same image, class and box."""
+    key = rows.image.astype(np.uint64)
+    for column in (rows.label.view(np.uint32), *rows.boxes.view(np.uint32).T):
+        key *= np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(29)
+        key += column
+    return key
 
 
 def _find_images(path: Path, image_ids: np.ndarray, folder: Path | None, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
