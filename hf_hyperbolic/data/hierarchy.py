@@ -12,8 +12,10 @@ import numpy as np
 
 from hf_hyperbolic.data.boxes import BoxTable
 
-# cells of the padded (images, n, n) arrays worked on at once: about 32 MB for each float64 temporary
-_CHUNK_CELLS = 1 << 22
+# cells of the padded (images, n, n) arrays worked on at once: 1 MB for each float64 temporary, which stays in cache
+_CHUNK_CELLS = 1 << 17
+# boxes compared with their image frame at once
+_CHUNK_BOXES = 1 << 20
 # images whose box counts lie within this ratio share a bucket; padding then wastes at most its square
 _BUCKET_RATIO = 1.2
 
@@ -100,22 +102,29 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
     images = table.num_images
     sizes = table.image_sizes.astype(np.float32)
     scene_box = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
-    is_scene = _iou(table.boxes.astype(np.float64), scene_box[table.box_image].astype(np.float64)) > duplicate_iou
+    is_scene = np.zeros(table.num_boxes, dtype=bool)
+    for first in range(0, table.num_boxes, _CHUNK_BOXES):
+        part = slice(first, first + _CHUNK_BOXES)
+        frame = scene_box[table.box_image[part]].astype(np.float64)
+        is_scene[part] = _iou(table.boxes[part].astype(np.float64), frame) > duplicate_iou
 
-    ancestry, direct = [np.empty((0, 2), np.int64)], [np.empty((0, 2), np.int64)]
+    ancestry, direct = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for index, present in _buckets(table.box_image[~is_scene], np.flatnonzero(~is_scene), images):
         contains, duplicate = _containment(table.boxes[index].astype(np.float64), present, threshold, duplicate_iou)
-        closure, reduction = _close_and_reduce(contains)
-        ancestry.append(_pairs(closure & ~duplicate, index))
-        direct.append(_pairs(reduction, index))
-    box_ancestry, box_direct = np.concatenate(ancestry), np.concatenate(direct)
-
-    active = np.flatnonzero(~is_scene)
-    below_scene = np.stack([table.box_image[active].astype(np.int64), active + images], axis=1)
+        # most images of few boxes nest none of them
+        nested = np.flatnonzero(contains.any(axis=(1, 2)))
+        index, duplicate = index[nested], duplicate[nested]
+        closure, reduction = _close_and_reduce(contains[nested])
+        ancestry.append(_keys(closure & ~duplicate, index, table.num_boxes))
+        direct.append(_keys(reduction, index, table.num_boxes))
+    parent, child = _sorted_pairs(direct, table.num_boxes)
+    level = np.concatenate([np.zeros(images, dtype=np.int32), _levels(parent, child, ~is_scene)])
     has_parent = np.zeros(table.num_boxes, dtype=bool)
-    has_parent[box_direct[:, 1]] = True
-    direct_pairs = _sorted(np.concatenate([below_scene[~has_parent[active]], box_direct + images]))
-    nodes = images + table.num_boxes
+    has_parent[child] = True
+    top = np.flatnonzero(~is_scene & ~has_parent)
+    direct_pairs = _with_scenes(table.box_image, top, parent, child, images)
+    active = np.flatnonzero(~is_scene)
+    ancestry_pairs = _with_scenes(table.box_image, active, *_sorted_pairs(ancestry, table.num_boxes), images)
     return Hierarchy(
         num_images=images,
         num_classes=len(table.class_names),
@@ -123,9 +132,9 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         node_image=np.concatenate([np.arange(images, dtype=np.int32), table.box_image.astype(np.int32)]),
         node_label=np.concatenate([np.full(images, -1, np.int32), table.labels.astype(np.int32)]),
         node_box=np.concatenate([scene_box, table.boxes.astype(np.float32)]),
-        level=_levels(direct_pairs, nodes),
+        level=level,
         direct=direct_pairs,
-        ancestry=_sorted(np.concatenate([below_scene, box_ancestry + images])),
+        ancestry=ancestry_pairs,
         node_is_scene_duplicate=np.concatenate([np.zeros(images, dtype=bool), is_scene]),
         duplicate_iou=duplicate_iou,
     )
@@ -192,22 +201,46 @@ def _close_and_reduce(contains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         closure = closure | through_another
 
 
-def _pairs(relation: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """(G, n, n) bool relation between rows of (G, n) box numbers -> (P, 2) box numbers."""
+def _keys(relation: np.ndarray, index: np.ndarray, num_boxes: int) -> np.ndarray:
+    """(G, n, n) bool relation between rows of (G, n) box numbers -> (P,) int64, parent * num_boxes + child."""
     group, parent, child = np.nonzero(relation)
-    return np.stack([index[group, parent], index[group, child]], axis=1).astype(np.int64)
+    return index[group, parent] * np.int64(num_boxes) + index[group, child]
 
 
-def _sorted(pairs: np.ndarray) -> np.ndarray:
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+def _sorted_pairs(keys: list[np.ndarray], num_boxes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(P,) parents and (P,) children in order; empties `keys`, which are a third of all the memory in use."""
+    joined = np.concatenate(keys)
+    keys.clear()
+    # one number a pair sorts several times faster than two columns
+    joined.sort()
+    parent = joined // max(num_boxes, 1)
+    joined -= parent * num_boxes
+    return parent, joined
 
 
-def _levels(direct: np.ndarray, nodes: int) -> np.ndarray:
-    """Longest path from a root, for each node of an acyclic graph; as many rounds as the graph is deep."""
-    level = np.zeros(nodes, dtype=np.int32)
-    while True:
-        deeper = np.zeros(nodes, dtype=np.int32)
-        np.maximum.at(deeper, direct[:, 1], level[direct[:, 0]] + 1)
-        if (deeper == level).all():
-            return level
-        level = deeper
+def _with_scenes(
+    box_image: np.ndarray, below_scene: np.ndarray, parent: np.ndarray, child: np.ndarray, images: int
+) -> np.ndarray:
+    """Node pairs of the scenes with the boxes `below_scene`, then of boxes; sorted if both are."""
+    scenes = len(below_scene)
+    pairs = np.empty((scenes + len(parent), 2), dtype=np.int64)
+    pairs[:scenes, 0] = box_image[below_scene]
+    np.add(below_scene, images, out=pairs[:scenes, 1])
+    np.add(parent, images, out=pairs[scenes:, 0])
+    np.add(child, images, out=pairs[scenes:, 1])
+    return pairs
+
+
+def _levels(parent: np.ndarray, child: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """(B,) int32 longest path from the scene, over direct pairs of boxes; as many rounds as the graph is deep."""
+    level = active.astype(np.int32)
+    while len(child):
+        deeper = level[parent] + 1
+        rises = deeper > level[child]
+        np.maximum.at(level, child[rises], deeper[rises])
+        # only what hangs below a box that moved can move next
+        moved = np.zeros(len(level), dtype=bool)
+        moved[child[rises]] = True
+        below = moved[parent]
+        parent, child = parent[below], child[below]
+    return level

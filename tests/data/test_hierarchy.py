@@ -110,6 +110,7 @@ def test_how_images_are_batched_changes_nothing(images, cells, ratio):
     # ratio 100 pads all images to the same number of boxes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_CHUNK_CELLS", cells)
+        patch.setattr(module, "_CHUNK_BOXES", cells)
         patch.setattr(module, "_BUCKET_RATIO", ratio)
         found = build_hierarchy(table(images))
     ancestry, direct, _, _ = naive(images, 0.8, 0.9)
