@@ -20,7 +20,7 @@ from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes
 from hf_hyperbolic.data.hub_images import HubImages
 from hf_hyperbolic.data.images import BrokenImageError, probe
-from hf_hyperbolic.data.problems import shorten
+from hf_hyperbolic.data.problem_log import ProblemLog
 
 _LOGGER = logging.getLogger(__name__)
 _BOX_KEYS = ("bbox", "bboxes", "boxes", "box")
@@ -128,7 +128,7 @@ def read_hub_detection(
         boxes=boxes[~lost],
         labels=label[~lost].astype(np.int32),
         class_names=names,
-        problems=shorten(problems),
+        problems=ProblemLog(problems).problems(),
     )
     return table, images
 

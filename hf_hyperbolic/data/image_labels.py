@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hf_hyperbolic.data.boxes import Federation, Problem
 from hf_hyperbolic.data.csv_blocks import Block, as_numpy, map_blocks
-from hf_hyperbolic.data.tally import EXAMPLES, Tally
+from hf_hyperbolic.data.problem_log import EXAMPLES, ProblemLog
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class _Absent:
     """(n,) int64 numbers image * classes + class, and what was wrong in the block."""
 
     pairs: np.ndarray
-    tally: Tally
+    log: ProblemLog
 
 
 def read_federation(
@@ -26,7 +26,7 @@ def read_federation(
     class_of_id: dict[str, int],
     seen: np.ndarray,
     group: np.ndarray,
-    tally: Tally,
+    log: ProblemLog,
 ) -> Federation:
     """Reads ImageID, LabelName, Confidence; a Confidence of 0 says that people looked and the class is not there.
 
@@ -36,7 +36,7 @@ def read_federation(
         class_of_id: class id -> class.
         seen: (B, 2) image and class of every box in the box file, usable or not.
         group: (B,) bool, those around a group.
-        tally: gets what is wrong, and labels that contradict a box.
+        log: gets what is wrong, and labels that contradict a box.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -46,11 +46,11 @@ def read_federation(
     known_ids = pa.array(image_ids.tolist(), pa.string())
 
     def convert(block: Block) -> _Absent:
-        found = Tally()
+        found = ProblemLog()
         lines = block.cut_lines(EXAMPLES + 1)
         detail = "more or fewer values than line 1 names"
         cut = [Problem("wrong_length", f"{label_file}: line {number}", f"{detail}: {text!r}") for number, text in lines]
-        found.add("wrong_length", len(block.cut), cut)
+        found.add_many("wrong_length", len(block.cut), cut)
         confidence = block.numbers("Confidence")[:, 0]
         bad = np.flatnonzero(~np.isfinite(confidence))
         lines = block.lines(bad[: EXAMPLES + 1]) if len(bad) else []
@@ -58,7 +58,7 @@ def read_federation(
         examples = [
             Problem("no_confidence", f"{label_file}: line {line}", f"{detail}: {text!r}") for line, text in lines
         ]
-        found.add("no_confidence", len(bad), examples)
+        found.add_many("no_confidence", len(bad), examples)
         label, names = block.categories("LabelName")
         label = np.array([class_of_id.get(name, -1) for name in names], dtype=np.int64)[label]
         column = block.columns["ImageID"]
@@ -69,7 +69,7 @@ def read_federation(
 
     parts = []
     for block in map_blocks(label_file, convert, text=("ImageID", "LabelName"), numbers=("Confidence",)):
-        tally.merge(block.tally)
+        log.merge(block.log)
         parts.append(block.pairs)
     absent = np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
     boxed = np.unique(seen[:, 0].astype(np.int64) * classes + seen[:, 1])
@@ -83,7 +83,7 @@ def read_federation(
         )
         for pair in absent[wrong][: EXAMPLES + 1]
     ]
-    tally.add("absent_but_boxed", int(wrong.sum()), examples)
+    log.add_many("absent_but_boxed", int(wrong.sum()), examples)
     grouped = np.unique(seen[group, 0].astype(np.int64) * classes + seen[group, 1])
     return Federation(_columns(absent[~wrong], classes), _columns(grouped, classes))
 

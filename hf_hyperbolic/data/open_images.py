@@ -14,7 +14,7 @@ from hf_hyperbolic.data.class_descriptions import read_class_descriptions
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes
 from hf_hyperbolic.data.csv_blocks import Block, as_numpy, map_blocks
 from hf_hyperbolic.data.image_labels import read_federation
-from hf_hyperbolic.data.tally import EXAMPLES, Tally
+from hf_hyperbolic.data.problem_log import EXAMPLES, ProblemLog
 
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
 _FLAG_COLUMNS = ("IsGroupOf", "IsDepiction")
@@ -44,7 +44,7 @@ class _Rows:
         boxes: (n, 4) float32 shares.
         code: (n,) int8, 0 where the row is a usable box, else the code of the first reason that applies.
         group: (n,) bool, IsGroupOf.
-        tally: what is wrong with them.
+        log: what is wrong with them.
     """
 
     image: np.ndarray
@@ -52,7 +52,7 @@ class _Rows:
     boxes: np.ndarray
     code: np.ndarray
     group: np.ndarray
-    tally: Tally
+    log: ProblemLog
 
 
 def read_open_images(
@@ -104,17 +104,17 @@ def read_open_images(
         raise FileNotFoundError(f"image_folder {folder}: no such folder")
 
     rows, image_ids, class_ids = _read(path, class_of_id, include_group_of, include_depiction, min_share)
-    tally = rows.tally
+    log = rows.log
     if class_of_id is None:
         class_names, class_of_id = class_ids, {class_id: number for number, class_id in enumerate(class_ids)}
     usable = (rows.code == 0) | (rows.code == _CODE["clipped"])
     usable[_repeats(path, rows, image_ids, usable)] = False
-    image_row, files = _find_images(path, image_ids, folder, tally)
+    image_row, files = _find_images(path, image_ids, folder, log)
     kept = np.flatnonzero(usable & (image_row >= 0)[rows.image])
     if not len(kept):
         outside = np.isin(rows.code, [_CODE["outside_image"], _CODE["clipped"]]).mean()
         hint = "; boxes must be shares of the image in [0, 1], not pixels or per cent" if outside > 0.5 else ""
-        raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{tally.summary()}{hint}")
+        raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{log.summary()}{hint}")
     box_image = image_row[rows.image[kept]]
     if (np.diff(box_image) < 0).any():
         order = np.argsort(box_image, kind="stable")
@@ -124,7 +124,7 @@ def read_open_images(
         known = (rows.label >= 0) & (image_row >= 0)[rows.image]
         seen = np.stack([image_row[rows.image[known]], rows.label[known]], axis=1)
         labels_path, ids = Path(image_labels), image_ids[image_row >= 0]
-        federation = read_federation(labels_path, ids, class_of_id, seen, rows.group[known], tally)
+        federation = read_federation(labels_path, ids, class_of_id, seen, rows.group[known], log)
     return BoxTable(
         image_ids=image_ids[image_row >= 0],
         image_files=files,
@@ -133,7 +133,7 @@ def read_open_images(
         boxes=rows.boxes[kept],
         labels=rows.label[kept],
         class_names=class_names,
-        problems=tally.problems(),
+        problems=log.problems(),
         relative=True,
         federation=federation,
     )
@@ -152,13 +152,13 @@ def _read(
         ],
         min_share=min_share,
     )
-    tally = Tally()
+    log = ProblemLog()
     images: list[pa.DictionaryArray] = []
     numbers: dict[str, int] = {}
     parts: dict[str, list[np.ndarray]] = {"label": [], "boxes": [], "code": [], "group": []}
     text = ("ImageID", "LabelName", *_FLAG_COLUMNS)
     for rows, image, class_ids in map_blocks(path, convert, text=text, numbers=_CORNERS, optional=_FLAG_COLUMNS):
-        tally.merge(rows.tally)
+        log.merge(rows.log)
         images.append(image)
         if class_of_id is None:
             number = [numbers.setdefault(class_id, len(numbers)) if class_id else -1 for class_id in class_ids]
@@ -172,7 +172,7 @@ def _read(
     chunks = pa.chunked_array(images).unify_dictionaries().chunks
     del images
     if not sum(map(len, chunks)):
-        raise ValueError(f"{path}: none of its lines is a row of boxes{tally.summary()}")
+        raise ValueError(f"{path}: none of its lines is a row of boxes{log.summary()}")
     # part by part, so that only one column at a time is held twice
     joined = {"image": np.concatenate([as_numpy(chunk.indices) for chunk in chunks])}
     joined |= {name: np.concatenate(parts.pop(name)) for name in list(parts)}
@@ -181,23 +181,23 @@ def _read(
         rank = np.full(len(numbers) + 1, -1, dtype=np.int32)
         rank[[numbers[class_id] for class_id in ordered]] = np.arange(len(ordered))
         joined["label"] = rank[joined["label"]]
-    return _Rows(tally=tally, **joined), np.array(chunks[0].dictionary.to_pylist()), tuple(ordered)
+    return _Rows(log=log, **joined), np.array(chunks[0].dictionary.to_pylist()), tuple(ordered)
 
 
 def _convert(
     block: Block, path: Path, class_ids: frozenset[str] | None, skipped_flags: list[str], min_share: float
 ) -> tuple[_Rows, pa.DictionaryArray, list[str]]:
     """Rows of a block, the column of image ids, and the class ids that `label` numbers."""
-    tally = Tally()
+    log = ProblemLog()
     cut = [
         Problem("wrong_length", f"{path}: line {number}", f"more or fewer values than line 1 names: {text!r}")
         for number, text in block.cut_lines(EXAMPLES + 1)
     ]
-    tally.add("wrong_length", len(block.cut), cut)
+    log.add_many("wrong_length", len(block.cut), cut)
     image = block.columns["ImageID"]
     label, classes = block.categories("LabelName")
     unknown = [not class_id or (class_ids is not None and class_id not in class_ids) for class_id in classes]
-    flags = {name: _flag(block, name, path, tally) for name in _FLAG_COLUMNS}
+    flags = {name: _flag(block, name, path, log) for name in _FLAG_COLUMNS}
     boxes, found = clip_boxes(block.numbers(*_CORNERS), np.ones((block.num_rows, 2)), min_share, _ROUNDING)
     tests = {
         "no_image_id": (as_numpy(pc.binary_length(image.dictionary)) == 0)[as_numpy(image.indices)],
@@ -211,18 +211,18 @@ def _convert(
         code[met & (code == 0)] = _CODE[reason]
     for reason in _ROW_REASONS:
         bad = np.flatnonzero(code == _CODE[reason])
-        tally.add(reason, len(bad), _examples(block, path, reason, _ROW_REASONS[reason], bad))
-    return _Rows(as_numpy(image.indices), label, boxes, code, flags["IsGroupOf"], tally), image, classes
+        log.add_many(reason, len(bad), _examples(block, path, reason, _ROW_REASONS[reason], bad))
+    return _Rows(as_numpy(image.indices), label, boxes, code, flags["IsGroupOf"], log), image, classes
 
 
-def _flag(block: Block, name: str, path: Path, tally: Tally) -> np.ndarray:
+def _flag(block: Block, name: str, path: Path, log: ProblemLog) -> np.ndarray:
     """(n,) bool; what is none of 0, 1 and -1 is counted and taken as -1."""
     if name not in block.columns:
         return np.zeros(block.num_rows, dtype=bool)
     row, values = block.categories(name)
     strange = np.flatnonzero(np.array([value not in _FLAGS for value in values], dtype=bool)[row])
     detail = f"{name} is none of 0, 1 and -1 and was taken as unknown (kept)"
-    tally.add("unknown_flag", len(strange), _examples(block, path, "unknown_flag", detail, strange))
+    log.add_many("unknown_flag", len(strange), _examples(block, path, "unknown_flag", detail, strange))
     return np.array([_FLAGS.get(value, False) for value in values], dtype=bool)[row]
 
 
@@ -250,7 +250,7 @@ def _repeats(path: Path, rows: _Rows, image_ids: np.ndarray, usable: np.ndarray)
     again = suspects[~first]
     detail = "the same class and box stand in an earlier line"
     ids = image_ids[rows.image[again[: EXAMPLES + 1]]].tolist()
-    rows.tally.add(
+    rows.log.add_many(
         "duplicate_row", len(again), [Problem("duplicate_row", f"{path}: image {name}", detail) for name in ids]
     )
     return again
@@ -266,7 +266,9 @@ def _hash(rows: _Rows) -> np.ndarray:
     return key
 
 
-def _find_images(path: Path, image_ids: np.ndarray, folder: Path | None, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+def _find_images(
+    path: Path, image_ids: np.ndarray, folder: Path | None, log: ProblemLog
+) -> tuple[np.ndarray, np.ndarray]:
     """(J,) int32 row each image id has in the table, -1 if none, and the (I,) image files."""
     there = image_ids != ""
     if folder is not None:
@@ -277,7 +279,7 @@ def _find_images(path: Path, image_ids: np.ndarray, folder: Path | None, tally: 
             Problem("missing_file", f"{path}: image {name}", f"no file {folder / name}.jpg: its boxes are left out")
             for name in image_ids[missing[: EXAMPLES + 1]].tolist()
         ]
-        tally.add("missing_file", len(missing), examples)
+        log.add_many("missing_file", len(missing), examples)
         there &= on_disk
         if not there.any():
             raise ValueError(

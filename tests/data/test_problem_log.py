@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_hyperbolic.data.boxes import Problem
-from hf_hyperbolic.data.problem_log import ProblemLog
+from hf_hyperbolic.data.problem_log import EXAMPLES, ProblemLog
 
 
 def test_the_first_of_each_reason_stand_one_by_one_and_the_rest_are_counted():
@@ -26,7 +26,7 @@ def test_the_first_of_each_reason_stand_one_by_one_and_the_rest_are_counted():
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5))), st.integers(0, 4))
 def test_no_problem_is_lost_and_none_counted_twice(met, examples):
-    log = ProblemLog(examples)
+    log = ProblemLog(examples=examples)
     for number, (reason, count) in enumerate(met):
         log.add(reason, str(number), "why", count)
     expected: Counter[str] = Counter()
@@ -40,3 +40,28 @@ def test_no_problem_is_lost_and_none_counted_twice(met, examples):
     # in the order met
     places = [int(problem.where) for problem in log.problems()]
     assert places == sorted(places)
+
+
+@given(st.lists(st.lists(st.sampled_from(["late", "torn"]), max_size=60), max_size=5))
+def test_parts_of_a_file_add_up_and_examples_are_the_first(parts):
+    whole, number = ProblemLog(), 0
+    for part in parts:
+        log = ProblemLog()
+        for reason in ("late", "torn"):
+            problems = [Problem(reason, str(number + i), "") for i, found in enumerate(part) if found == reason]
+            log.add_many(reason, len(problems), problems[: EXAMPLES + 1])
+        whole.merge(log)
+        number += len(part)
+    everything = [reason for part in parts for reason in part]
+    for reason in ("late", "torn"):
+        where = [str(i) for i, found in enumerate(everything) if found == reason]
+        listed = [problem for problem in whole.problems() if problem.reason == reason]
+        assert sum(problem.count for problem in listed) == len(where)
+        assert [problem.where for problem in listed] == where[: EXAMPLES + 1]
+        assert all(problem.count == 1 for problem in listed[:EXAMPLES])
+
+
+def test_a_long_list_given_whole_is_shortened():
+    problems = [Problem("torn", f"line {n}", "why") for n in range(100)]
+    short = ProblemLog(problems).problems()
+    assert short == (*problems[:EXAMPLES], Problem("torn", f"line {EXAMPLES}", "why", 100 - EXAMPLES))

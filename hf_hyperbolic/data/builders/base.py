@@ -14,7 +14,7 @@ import datasets
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.features import hierarchy_features
-from hf_hyperbolic.data.problems import shorten
+from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.rows import hierarchy_rows, split_images
 
 _LOGGER = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class HierarchyBuilder(datasets.GeneratorBasedBuilder):
             self._problem_folder.rmdir()
         finally:
             self._problem_folder = None
-        _problem_file(Path(self._output_dir), split).write_text(_to_json(shorten(found)))
+        _problem_file(Path(self._output_dir), split).write_text(_to_json(ProblemLog(found).problems()))
         if found:
             _LOGGER.warning("split %s: %s", split, _summary(found))
 
