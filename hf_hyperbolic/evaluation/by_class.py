@@ -13,7 +13,9 @@ a group empty, groups are thirds of the classes that occur.
 
 Chance is exact. The ceiling of a group is exact too: a box query has a ranking to itself, and among the boxes of a
 scene's classes those come first that add most to the macro mean. Intervals are 95 % percentile bootstrap over images,
-drawn whole, for the classes there are: a class none of whose images is drawn is left out of that resample's mean.
+drawn whole, for the classes there are. A class none of whose images is drawn keeps its figure in that resample: to
+leave it out would shift the mean away from rare classes. So a class of one image adds no width: what it would be on
+other images is not known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -120,13 +122,14 @@ def macro_interval(
         ).coalesce()
 
     parts = [(sums(np.nan_to_num(v)), sums(p.astype(np.float64))) for v, p in zip(values.T, present.T, strict=True)]
+    whole = [torch.from_numpy(class_means(column, units.labels, classes))[:, None] for column in values.T]
     found: list[np.ndarray] = []
     for times in multiplicities(len(names), resamples, np.random.default_rng(seed)):
         drawn = torch.from_numpy(np.ascontiguousarray(times.T))
         block = np.full((len(times), len(groups), figures), np.nan)
         for column, (total, count) in enumerate(parts):
-            # (C, R): 0 / 0 is NaN, a class without an image in this resample
-            means = torch.sparse.mm(total, drawn) / torch.sparse.mm(count, drawn)
+            counts = torch.sparse.mm(count, drawn)
+            means = torch.where(counts > 0, torch.sparse.mm(total, drawn) / counts, whole[column])
             for row, members in enumerate(groups):
                 block[:, row, column] = means[torch.from_numpy(members)].nanmean(0).numpy()
         found.append(block)

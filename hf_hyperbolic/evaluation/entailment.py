@@ -77,7 +77,10 @@ def sample_pairs(
 
     def draw_random(count: int) -> np.ndarray:
         pairs = nodes[rng.integers(0, len(nodes), size=(count, 2))]
-        return pairs[(pairs[:, 0] != pairs[:, 1]) & ~is_ancestry(pairs) & ~unknown_pairs(hierarchy, pairs)]
+        # within an image the boxes decide; whether the ancestor's image holds the class of another's box may be unknown
+        across = hierarchy.node_image[pairs[:, 0]] != hierarchy.node_image[pairs[:, 1]]
+        unknown = across & unknown_pairs(hierarchy, pairs)
+        return pairs[(pairs[:, 0] != pairs[:, 1]) & ~is_ancestry(pairs) & ~unknown]
 
     # boxes of an image stand together, so an image's are a run
     per_image = np.bincount(hierarchy.node_image[boxes], minlength=hierarchy.num_images)

@@ -46,18 +46,16 @@ def known_labels(hierarchy: Hierarchy, nodes: np.ndarray, held: np.ndarray) -> n
 
 
 def unknown_pairs(hierarchy: Hierarchy, pairs: np.ndarray) -> np.ndarray:
-    """(P, 2) candidate ancestors and descendants -> (P,) bool: whether the relation is unknown.
+    """(P, 2) wholes and parts -> (P,) bool: whether it is unknown if the whole's tree holds the part's class.
 
-    Only a box of another image can be: whether the ancestor's image holds its class may be unknown. Within an image
-    the boxes decide, and no scene is a descendant.
+    No scene is a part: nothing is unknown of such a pair.
     """
     if hierarchy.federation is None:
         return np.zeros(len(pairs), dtype=bool)
     settled = settled_in_image(hierarchy, hierarchy.federation)
-    above, below = pairs[:, 0], pairs[:, 1]
-    labels, classes = hierarchy.node_label[below].astype(np.int64), hierarchy.num_classes
+    whole, classes = pairs[:, 0], hierarchy.num_classes
+    labels = hierarchy.node_label[pairs[:, 1]].astype(np.int64)
     ancestry = hierarchy.ancestry
     held = np.unique(ancestry[:, 0] * classes + hierarchy.node_label[ancestry[:, 1]])
-    known = settled[hierarchy.node_image[above], labels] | np.isin(above * classes + labels, held)
-    across = hierarchy.node_image[above] != hierarchy.node_image[below]
-    return across & (labels >= 0) & ~known
+    known = settled[hierarchy.node_image[whole], labels] | np.isin(whole * classes + labels, held)
+    return (labels >= 0) & ~known

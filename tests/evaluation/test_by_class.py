@@ -74,6 +74,18 @@ def test_figures_equal_naive_loops(case):
                 assert entry["value"] <= entry["ceiling"] + 1e-12
 
 
+def test_the_text_table_shows_the_groups(case):
+    result = case[3]
+    text = format_table({"ours": result}, intervals=True).split(
+        "Classes by the number of images of the training split:"
+    )[1]
+    for group in module.GROUPS:
+        entry = result["by_class"]["own_scene"]["beta"][group]["recall@1"]
+        assert f"{100 * entry['value']:.1f}" in text
+        assert f"[{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]" in text
+        assert f"{group} {result['by_class']['groups'][group]['classes']} (" in text
+
+
 def test_frequency_is_counted_in_training_images_by_name(case):
     hierarchy, train, _, result, _ = case
     by_class = result["by_class"]
@@ -127,19 +139,27 @@ def test_chance_and_ceiling_are_what_random_and_best_rankings_reach(make_hierarc
 def test_intervals_equal_a_naive_bootstrap(case):
     rng = np.random.default_rng(0)
     labels, images = rng.integers(0, 4, 60), rng.integers(0, 9, 60) * 10
+    images[labels == 3] = np.where(images[labels == 3] < 50, 0, 10)  # a class of two images is missing now and then
     values = np.stack([rng.random(60), np.where(rng.random(60) < 0.3, np.nan, rng.random(60))], axis=1)
     groups = [np.array([True, True, False, False, False]), np.ones(5, dtype=bool), np.array([False] * 4 + [True])]
     low, high = module.macro_interval(values, module.Units(labels, images), groups, resamples=300, seed=3)
     names = np.unique(images)
     drawn = np.random.default_rng(3).integers(0, len(names), size=(300, len(names)))
+    absent = 0
     for column in range(2):
         for row, members in enumerate(groups[:2]):
             means = []
             for resample in drawn:
                 rows = np.concatenate([np.flatnonzero(images == names[i]) for i in resample])
-                found = [values[rows[labels[rows] == c], column] for c in np.flatnonzero(members)]
-                means.append(np.mean([np.nanmean(v) for v in found if len(v) and not np.isnan(v).all()]))
+                found = []
+                for c in np.flatnonzero(members & (np.bincount(labels, minlength=5) > 0)):
+                    drawn_values = values[rows[labels[rows] == c], column]
+                    missing = np.isnan(drawn_values).all()
+                    absent += bool(missing)
+                    found.append(np.nanmean(values[labels == c, column] if missing else drawn_values))
+                means.append(np.mean(found))
             np.testing.assert_allclose([low[row, column], high[row, column]], np.quantile(means, (0.025, 0.975)))
+    assert absent > 0
     assert np.isnan([low[2], high[2]]).all()
 
 
