@@ -83,8 +83,8 @@ def _classes_line(by_class: dict[str, Any]) -> str:
         for name, extent in by_class["groups"].items()
         if name in GROUPS and extent["images"]
     ]
-    split = "training" if by_class["counted_in"] == "train" else "this"
-    return f"Classes by the number of images of the {split} split: {', '.join(parts)}. Macro means over classes."
+    split = "the training" if by_class["counted_in"] == "train" else "this"
+    return f"Classes by the number of images of {split} split: {', '.join(parts)}. Macro means over classes."
 
 
 def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False) -> str:
