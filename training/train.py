@@ -155,7 +155,7 @@ def main(argv: list[str] | None = None) -> None:
     accelerator.init_trackers("tensorboard")
 
     plan = BatchPlan(args.scenes_per_batch, args.boxes_per_scene, args.mated_boxes_per_scene, args.mates_per_box)
-    sampler = BatchSampler(hierarchy, plan, args.seed)
+    sampler = BatchSampler(hierarchy, plan, args.seed, args.class_exponent)
     relations = RelationIndex(hierarchy, args.cross_parents)
     cache = int(args.image_cache_gb * 2**30)
     batches = CropBatches(

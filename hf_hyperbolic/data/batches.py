@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.images import BrokenImageError, CropMode, ImageReader, crop
 from hf_hyperbolic.data.relations import CrossImageSampler
+from hf_hyperbolic.data.sampling import draw_distinct, log_box_weights, log_image_weights, top_by_gumbel
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,40 @@ class BatchSampler:
     """Chooses the nodes of each batch as a function of (seed, step) alone.
 
     No state is kept between steps, so any step can be made again: by another worker, another process, or after a
-    crash. Every epoch shows each image that has a box once, in an order of its own.
+    crash. At exponent 1 every epoch shows each image that has a box once, in an order of its own, and the boxes of an
+    image are alike. Below 1, each batch draws its images anew, all different, rare classes more often, and so it does
+    among the boxes of an image (see `data.sampling`); an epoch then is only as many draws as there are images.
+
+    Args:
+        hierarchy: the training split.
+        plan: what a batch is made of.
+        seed: of every draw.
+        class_exponent: t in [0, 1] of the probability n_c^t to draw a class: 1 as frequent as it is in the data, 0 all
+            classes alike.
+
+    Raises:
+        ValueError: there are fewer images with boxes than a batch takes, or the exponent lies outside [0, 1].
     """
 
-    def __init__(self, hierarchy: Hierarchy, plan: BatchPlan, seed: int = 0) -> None:
-        self.hierarchy, self.plan, self.seed = hierarchy, plan, seed
+    def __init__(self, hierarchy: Hierarchy, plan: BatchPlan, seed: int = 0, class_exponent: float = 1.0) -> None:
+        if not 0 <= class_exponent <= 1:
+            raise ValueError(f"class_exponent must lie in [0, 1], got {class_exponent}")
+        self.hierarchy, self.plan, self.seed, self.class_exponent = hierarchy, plan, seed, class_exponent
         self._mates = CrossImageSampler(hierarchy)
-        boxes = np.nonzero(hierarchy.active() & (hierarchy.node_label >= 0))[0]
-        images, start = np.unique(hierarchy.node_image[boxes], return_index=True)
-        self._images = images
-        self._boxes = dict(zip(images.tolist(), np.split(boxes, start[1:]), strict=True))
-        if len(images) < plan.scenes:
+        # the boxes of image self._images[row] are self._boxes[self._start[row] : self._start[row + 1]]
+        self._boxes = np.flatnonzero(hierarchy.active() & (hierarchy.node_label >= 0))
+        self._images, first = np.unique(hierarchy.node_image[self._boxes], return_index=True)
+        self._start = np.append(first, len(self._boxes))
+        if len(self._images) < plan.scenes:
             raise ValueError(
-                f"a batch takes {plan.scenes} scenes but only {len(images)} images have a box below their scene; "
+                f"a batch takes {plan.scenes} scenes but only {len(self._images)} images have a box below their scene; "
                 "lower the number of scenes per batch or add images"
             )
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=np.int64))
+        if class_exponent < 1:
+            weights = np.exp(log_image_weights(hierarchy, self._boxes, first, class_exponent))
+            self._image_weights = np.cumsum(weights)
+            self._box_weights = log_box_weights(hierarchy, self._boxes, class_exponent)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -61,20 +81,39 @@ class BatchSampler:
 
     def nodes(self, step: int) -> np.ndarray:
         """(n,) distinct node numbers of batch `step`: the nodes of an image together, its scene first."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, 0, epoch]).permutation(self._images)
         rng = np.random.default_rng([self.seed, 1, step])
         chosen: list[np.ndarray] = []
         mates: list[np.ndarray] = []
-        for image in order[place * self.plan.scenes : (place + 1) * self.plan.scenes]:
-            boxes = self._boxes[int(image)]
-            drawn = rng.choice(boxes, size=min(self.plan.boxes_per_scene, len(boxes)), replace=False)
-            chosen.append(np.concatenate([[image], np.sort(drawn)]))
+        for row in self._rows(step):
+            drawn = self._draw_boxes(row, rng)
+            chosen.append(np.concatenate([[self._images[row]], np.sort(drawn)]))
             mated = drawn[: self.plan.mated_boxes_per_scene]
             mates.append(self._mates.sample(mated, self.plan.mates_per_box, rng).ravel())
         nodes = np.concatenate(chosen)
         extra = np.unique(np.concatenate(mates))
         return np.concatenate([nodes, np.setdiff1d(extra[extra >= 0], nodes)])
+
+    def _rows(self, step: int) -> np.ndarray:
+        """Rows of `self._images` that batch `step` shows."""
+        if self.class_exponent < 1:
+            rng = np.random.default_rng([self.seed, 3, step])
+            return draw_distinct(self._image_weights, self.plan.scenes, rng)
+        epoch, place = divmod(step, self.steps_per_epoch)
+        known, order = self._order
+        if known != epoch:
+            # shuffling a million images anew for every batch would take longer than the batch
+            order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self._images))
+            self._order = epoch, order
+        return order[place * self.plan.scenes : (place + 1) * self.plan.scenes]
+
+    def _draw_boxes(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        """Boxes of one image, without replacement."""
+        span = slice(self._start[row], self._start[row + 1])
+        boxes = self._boxes[span]
+        count = min(self.plan.boxes_per_scene, len(boxes))
+        if self.class_exponent < 1:
+            return boxes[top_by_gumbel(self._box_weights[span], count, rng)]
+        return rng.choice(boxes, size=count, replace=False)
 
 
 class CropBatches(Dataset[dict[str, Any]]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.boxes import BoxTable, Federation
 
 # cells of the padded (images, n, n) arrays worked on at once: 1 MB for each float64 temporary, which stays in cache
 _CHUNK_CELLS = 1 << 17
@@ -42,6 +42,7 @@ class Hierarchy:
         node_is_scene_duplicate: (N,) bool, boxes that are the whole image. They keep their number but take no part:
             they stand in no pair and belong in no gallery and no set of queries.
         duplicate_iou: boxes of an image whose IoU is above this show the same thing and are no pair.
+        federation: which absences are known; None where every class was looked for in every image.
     """
 
     num_images: int
@@ -55,6 +56,7 @@ class Hierarchy:
     ancestry: np.ndarray
     node_is_scene_duplicate: np.ndarray
     duplicate_iou: float = 0.9
+    federation: Federation | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -71,10 +73,15 @@ class Hierarchy:
         labels[self.node_image[boxes], self.node_label[boxes]] = True
         return labels
 
-    def subtree_labels(self) -> np.ndarray:
-        """(N, C) bool: classes among the strict descendants of a node (one byte a cell: N x C bytes)."""
-        labels = np.zeros((self.num_nodes, self.num_classes), dtype=bool)
-        labels[self.ancestry[:, 0], self.node_label[self.ancestry[:, 1]]] = True
+    def subtree_labels(self, nodes: np.ndarray | None = None) -> np.ndarray:
+        """(n, C) bool: classes among the strict descendants of (n,) `nodes`, all N when None; n x C bytes."""
+        row = np.arange(self.num_nodes)
+        if nodes is not None:
+            row = np.full(self.num_nodes, -1)
+            row[nodes] = np.arange(len(nodes))
+        labels = np.zeros((self.num_nodes if nodes is None else len(nodes), self.num_classes), dtype=bool)
+        pairs = self.ancestry[row[self.ancestry[:, 0]] >= 0]
+        labels[row[pairs[:, 0]], self.node_label[pairs[:, 1]]] = True
         return labels
 
 
@@ -137,6 +144,7 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         ancestry=ancestry_pairs,
         node_is_scene_duplicate=np.concatenate([np.zeros(images, dtype=bool), is_scene]),
         duplicate_iou=duplicate_iou,
+        federation=table.federation,
     )
 
 

@@ -31,6 +31,11 @@ class Relations:
 class RelationIndex:
     """Looks up relations among any nodes of a hierarchy without ever holding a nodes x nodes matrix.
 
+    Federated labels (`Hierarchy.federation`) make no difference here: a class that was not looked for in an image is
+    a negative there, as it is to detectors trained on LVIS with a plain loss. To ignore what is unknown would leave
+    hardly a negative: a photograph of LVIS was searched for a dozen of its 1,200 classes, and the chance that one of
+    the other classes is in fact there is small. Evaluation does leave them out.
+
     Args:
         hierarchy: the hierarchy the node numbers refer to.
         cross_parents: whose cross-image relations are positives: `"scene"` (a full scene entails the boxes of other

@@ -4,6 +4,7 @@ Every figure here is a mean over units (queries, or images for figures over pair
 A statement "A beats B" rests on `paired_difference`, never on two intervals that do or do not overlap.
 """
 
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -139,16 +140,18 @@ def _group_sums(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(group, weights=column) for column in values.T], axis=1)
 
 
-def _resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    units = len(sums)
+def multiplicities(units: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Blocks (r, units) float64, in all `resamples` rows: how often each unit is drawn in each resample."""
     block = max(1, _BLOCK_CELLS // units)
-    means = []
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = rng.integers(0, units, size=(rows, units)) + np.arange(rows)[:, None] * units
-        times = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            means.append((times @ sums) / (times @ counts))
+        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+
+
+def _resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        means = [(times @ sums) / (times @ counts) for times in multiplicities(len(sums), resamples, rng)]
     return np.concatenate(means)
 
 

@@ -3,7 +3,8 @@
 Queries are all boxes; the gallery is the full scenes, or every node that has a descendant. A retrieved parent counts
 when its tree holds the query's category, whether or not it is the query's own; a box does not hold its own category
 unless a descendant has it. The figure is the share of the top k that counts, with the query's own image in the gallery
-and without it. A node is never retrieved for itself.
+and without it. A node is never retrieved for itself. Where labels are federated, nodes of which it is unknown whether
+they hold the query's category are left out of its gallery (see `federated`).
 
 Chance (the share of the gallery that counts) and ceiling (everything that counts first) are exact.
 """
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from ..data.hierarchy import Hierarchy
+from .federated import known_labels
 from .nodes import NodeScorer, active_boxes, parents, scenes, tiles
 from .ranking import precision_at, rank_leaving_out
 
@@ -35,6 +37,7 @@ class ChildToParent:
         gallery_labels: (G, C) bool, classes among a gallery node's descendants.
         query_images: (Q,) image of each query.
         gallery_images: (G,) image of each gallery node.
+        gallery_known: (G, C) bool, classes of which it is known whether they are there; None when all are.
     """
 
     queries: np.ndarray
@@ -43,10 +46,17 @@ class ChildToParent:
     gallery_labels: np.ndarray
     query_images: np.ndarray
     gallery_images: np.ndarray
+    gallery_known: np.ndarray | None = None
 
     def relevance(self, rows: slice) -> np.ndarray:
         """(q, G) bool: which gallery nodes count for a slice of the queries."""
         return self.gallery_labels.T[self.query_labels[rows]]
+
+    def unknown(self, rows: slice) -> np.ndarray:
+        """(q, G) bool: gallery nodes of which it is unknown whether they count."""
+        if self.gallery_known is None:
+            return np.zeros((len(self.queries[rows]), len(self.gallery)), dtype=bool)
+        return ~self.gallery_known.T[self.query_labels[rows]]
 
     def itself(self, rows: slice) -> np.ndarray:
         """(q, G) bool: gallery nodes that are the query."""
@@ -75,13 +85,15 @@ def prepare(hierarchy: Hierarchy, gallery: Gallery = "scenes") -> ChildToParent:
             f"child -> parent has no query: none of {hierarchy.num_images} scenes has a box that is not the whole image"
         )
     nodes = scenes(hierarchy) if gallery == "scenes" else parents(hierarchy)
+    held = hierarchy.subtree_labels(nodes)
     return ChildToParent(
         queries=queries,
         gallery=nodes,
         query_labels=hierarchy.node_label[queries].astype(np.int64),
-        gallery_labels=hierarchy.subtree_labels()[nodes],
+        gallery_labels=held,
         query_images=hierarchy.node_image[queries],
         gallery_images=hierarchy.node_image[nodes],
+        gallery_known=known_labels(hierarchy, nodes, held),
     )
 
 
@@ -99,6 +111,8 @@ def per_query(task: ChildToParent, scorer: NodeScorer, ks: Sequence[int] = KS) -
     parts: dict[str, list[np.ndarray]] = {}
     for rows in tiles(len(task.queries), len(task.gallery)):
         scores = scorer(task.queries[rows], task.gallery, "parents")
+        if task.gallery_known is not None:
+            scores = scores.masked_fill(torch.from_numpy(task.unknown(rows)).to(scores.device), -torch.inf)
         relevance = torch.from_numpy(task.relevance(rows)).to(scores.device)
         masks = [torch.from_numpy(mask).to(scores.device) for mask in (task.itself(rows), task.own_image(rows))]
         rankings = rank_leaving_out(scores, relevance, masks, depth=max(ks))
@@ -108,22 +122,35 @@ def per_query(task: ChildToParent, scorer: NodeScorer, ks: Sequence[int] = KS) -
     return {name: np.concatenate(chunks) for name, chunks in parts.items()}
 
 
-def chance_and_ceiling(task: ChildToParent, ks: Sequence[int] = KS) -> tuple[dict[str, float], dict[str, float]]:
-    """Means over queries of what a random ranking is expected to reach, and of what the best possible reaches."""
-    random: dict[str, float] = {}
-    best: dict[str, float] = {}
+def levels_per_query(
+    task: ChildToParent, ks: Sequence[int] = KS
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What a random ranking is expected to reach, and what the best possible reaches: (Q,) each, as `per_query`."""
+    random: dict[str, np.ndarray] = {}
+    best: dict[str, np.ndarray] = {}
     counts: dict[str, list[np.ndarray]] = {}
     for rows in tiles(len(task.queries), len(task.gallery)):
-        relevance = task.relevance(rows)
-        for suffix, left_out in (("", task.itself(rows)), (OTHER_IMAGES, task.own_image(rows))):
+        relevance, unknown = task.relevance(rows), task.unknown(rows)
+        for suffix, mask in (("", task.itself(rows)), (OTHER_IMAGES, task.own_image(rows))):
+            left_out = mask | unknown
             found = np.stack([(relevance & ~left_out).sum(1), (~left_out).sum(1)])
             counts.setdefault(suffix, []).append(found)
     for suffix, chunks in counts.items():
         relevant, size = np.concatenate(chunks, axis=1)
-        some = size > 0
-        relevant, size = relevant[some], size[some]
-        for k in ks:
-            used = np.minimum(k, size)
-            random[f"top_{k}{suffix}"] = float((relevant / size).mean()) if len(size) else np.nan
-            best[f"top_{k}{suffix}"] = float((np.minimum(used, relevant) / used).mean()) if len(size) else np.nan
+        with np.errstate(invalid="ignore"):  # an empty gallery: 0 / 0, undefined
+            for k in ks:
+                used = np.minimum(k, size)
+                random[f"top_{k}{suffix}"] = relevant / size
+                best[f"top_{k}{suffix}"] = np.minimum(used, relevant) / used
     return random, best
+
+
+def chance_and_ceiling(task: ChildToParent, ks: Sequence[int] = KS) -> tuple[dict[str, float], dict[str, float]]:
+    """Means of `levels_per_query` over the queries whose gallery is not empty."""
+    random, best = levels_per_query(task, ks)
+    return {name: _mean(values) for name, values in random.items()}, {name: _mean(v) for name, v in best.items()}
+
+
+def _mean(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else np.nan

@@ -2,7 +2,8 @@
 
 The others are (a) `random` pairs of nodes that are no ancestry pair, (b) the `reversed` pairs, (c) `unrelated` nodes of
 one image, neither of which is an ancestor of the other (near-duplicate boxes, which the hierarchy leaves undecided, are
-left out). Each is reported over all pairs and, since a full scene is easy to tell, over box -> box pairs alone.
+left out). Each is reported over all pairs and, since a full scene is easy to tell, over box -> box pairs alone. Where
+labels are federated, random pairs of unknown relation are left out.
 
 Two oracles that see no image stand beside every AUC: how often the training split holds an ancestry pair of these two
 categories (the scene counts as a category), and the bare flag "the first is a full scene and the second is not". What a
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..data.hierarchy import Hierarchy
 from .bootstrap import image_pseudo_values
+from .federated import unknown_pairs
 from .nodes import active_ancestry, active_boxes
 
 KINDS = ("random", "reversed", "unrelated")
@@ -31,7 +33,7 @@ class PairSample:
 
     Attributes:
         ancestry: ancestor -> descendant pairs.
-        random: pairs of different nodes that are no ancestry pair.
+        random: pairs of different nodes that are no ancestry pair, nor of unknown relation (see `federated`).
         reversed: the ancestry pairs the other way round.
         unrelated: nodes of one image, neither an ancestor of the other.
     """
@@ -75,7 +77,10 @@ def sample_pairs(
 
     def draw_random(count: int) -> np.ndarray:
         pairs = nodes[rng.integers(0, len(nodes), size=(count, 2))]
-        return pairs[(pairs[:, 0] != pairs[:, 1]) & ~is_ancestry(pairs)]
+        # within an image the boxes decide; whether the ancestor's image holds the class of another's box may be unknown
+        across = hierarchy.node_image[pairs[:, 0]] != hierarchy.node_image[pairs[:, 1]]
+        unknown = across & unknown_pairs(hierarchy, pairs)
+        return pairs[(pairs[:, 0] != pairs[:, 1]) & ~is_ancestry(pairs) & ~unknown]
 
     # boxes of an image stand together, so an image's are a run
     per_image = np.bincount(hierarchy.node_image[boxes], minlength=hierarchy.num_images)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..data.hierarchy import Hierarchy
+from .by_class import add_by_class
 from .nodes import Direction, active_boxes
 from .scorer import EmbeddingScorer, applicable_measures
 from .sections import (
@@ -70,7 +71,17 @@ def evaluate_per_query(
     - `entailment_pairs`: number of ancestry and other pairs behind each AUC;
     - `radial`: `all`, `boxes` -> figure; `mean_norm_by_level`: list by depth;
     - `hubness`: `parent_to_child`, `child_to_parent` -> measure -> `largest_share`, `skewness` -> figure;
-    - `cone`: `mean_cosine`, `mean_cosine_scenes`, `mean_cosine_boxes`, numbers.
+    - `cone`: `mean_cosine`, `mean_cosine_scenes`, `mean_cosine_boxes`, numbers;
+    - `by_class` (defined in `by_class.py`): `parent_to_child`, `child_to_parent`, `own_scene` -> measure -> group
+      (`head`, `middle`, `tail`, `all`) -> `recall@k`, `top_k` -> figure, a macro mean over the group's classes whose
+      interval is over images; `groups`: group -> number of `classes` and their smallest and largest number of
+      `images`; `bounds` (None for thirds); `counted_in`: `train`, or `evaluated` without `train_hierarchy`;
+      `classes`: `name`, `group` and `images` of each class that occurs; `per_class`: protocol -> `chance`, `ceiling`
+      (figure -> list), and `measures`: measure -> figure -> list, one number a class.
+
+    Where the hierarchy has a `federation`, combinations of scene and class of which nobody knows are left out of the
+    rankings, chance and ceiling of all retrieval by category, and of the random pairs of `entailment` (see
+    `federated`).
 
     Args:
         embeds: (N, D) space components, one row a node of the hierarchy; used as float32.
@@ -78,7 +89,7 @@ def evaluate_per_query(
         curvature: c of the hyperboloid of curvature -c; None or 0 for a Euclidean model.
         measures: names of `retrieval.measures.MEASURES`, with `+centred`, `+zscored` or `+csls` for the hub-corrected
             score; all that apply to the model, uncorrected, when None.
-        train_hierarchy: the training split, for the category-pair oracle.
+        train_hierarchy: the training split, for the category-pair oracle and the frequency of classes.
         seed: of pair sampling, simulated chance and bootstrap. With the same seed, systems on one hierarchy are
             measured on the same pairs and resamples, so that their values can be compared unit by unit.
         train_embeds: (N_train, D) embeddings of `train_hierarchy`'s nodes: its scenes and boxes are then the reference
@@ -116,6 +127,7 @@ def evaluate_per_query(
         add_entailment(run, train_hierarchy)
         add_geometry(run, vectors)
         add_hubness(run)
+        add_by_class(run, train_hierarchy)
     return run.results, run.per_unit
 
 

@@ -3,7 +3,9 @@
 Queries are the full scenes, the gallery is every box of the split, and a box is relevant when its category occurs in
 the scene's tree. Large k are meant: with a third of the gallery relevant, recall at a small k says little. Figures are
 Recall@k, OT@k (distance between the label distribution of the relevant boxes and that of the k retrieved), precision at
-absolute k, average precision, and the interpolated precision-recall curve.
+absolute k, average precision, and the interpolated precision-recall curve. Where labels are federated, boxes of a
+category that is unknown in the scene are left out of its gallery (see `federated`), and a k that is a share is one of
+what is left.
 
 Chance is exact for recall, precision and average precision (a random ranking's expectation) and simulated, seeded, for
 OT and the precision-recall curve. The ceiling is what a ranking reaches that puts every relevant box before every
@@ -14,11 +16,13 @@ prefer irrelevant boxes whose class lies near a wanted one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..data.hierarchy import Hierarchy
+from .federated import known_labels
 from .nodes import Direction, NodeScorer, active_boxes, scenes, tiles
 from .optimal_transport import Ground, label_distance
 from .ranking import (
@@ -26,10 +30,8 @@ from .ranking import (
     average_precision,
     expected_average_precision,
     k_name,
-    precision_at,
     precision_at_recall,
     rank,
-    recall_at,
     resolve_k,
 )
 
@@ -46,12 +48,14 @@ class ParentToChild:
         gallery: (G,) int64, boxes.
         query_labels: (Q, C) bool, classes in a query's tree.
         gallery_labels: (G,) int64, class of each box.
+        query_known: (Q, C) bool, classes of which it is known whether the scene holds them; None when all are.
     """
 
     queries: np.ndarray
     gallery: np.ndarray
     query_labels: np.ndarray
     gallery_labels: np.ndarray
+    query_known: np.ndarray | None = None
 
     def label_counts(self) -> np.ndarray:
         """(C,) int64: boxes of each class in the gallery."""
@@ -61,10 +65,36 @@ class ParentToChild:
         """(Q,) int64: relevant boxes of each query, at least 1."""
         return self.query_labels.astype(np.int64) @ self.label_counts()
 
+    def gallery_sizes(self) -> np.ndarray:
+        """(Q,) int64: boxes in the gallery of each query, those of unknown relevance left out."""
+        if self.query_known is None:
+            return np.full(len(self.queries), len(self.gallery))
+        return self.query_known.astype(np.int64) @ self.label_counts()
+
+    def cuts(self, k: K) -> np.ndarray:
+        """(Q,) int64: a cut-off as a number of boxes of each query's gallery."""
+        sizes, place = np.unique(self.gallery_sizes(), return_inverse=True)
+        return np.array([resolve_k(k, int(size)) for size in sizes], dtype=np.int64)[place]
+
     def relevant_distribution(self) -> np.ndarray:
         """(Q, C) float64: label distribution of the relevant boxes."""
         counts = self.query_labels * self.label_counts()
         return counts / counts.sum(1, keepdims=True)
+
+
+class PerQuery(NamedTuple):
+    """What `per_query` finds.
+
+    Attributes:
+        figures: `recall@k`, `ot@k` for all k, `precision@k` for absolute k, `average_precision`: (Q,) float64 each.
+        curves: (Q, L) float64, interpolated precision.
+        class_recall: `recall@k` -> (M,) float64: for each query and each class its tree holds, in the order of
+            `np.nonzero(query_labels)`, the share of the class's boxes among the first k.
+    """
+
+    figures: dict[str, np.ndarray]
+    curves: np.ndarray
+    class_recall: dict[str, np.ndarray]
 
 
 def prepare(hierarchy: Hierarchy) -> ParentToChild:
@@ -80,7 +110,10 @@ def prepare(hierarchy: Hierarchy) -> ParentToChild:
             f"parent -> child has no query with a relevant box: {hierarchy.num_images} scenes, {len(gallery)} boxes. "
             "Is the split empty, or is every box the whole image?"
         )
-    return ParentToChild(queries, gallery, labels[queries], hierarchy.node_label[gallery].astype(np.int64))
+    held = labels[queries]
+    return ParentToChild(
+        queries, gallery, held, hierarchy.node_label[gallery].astype(np.int64), known_labels(hierarchy, queries, held)
+    )
 
 
 def per_query(
@@ -89,7 +122,7 @@ def per_query(
     ks: Sequence[K] = KS,
     recall_levels: Sequence[float] = RECALL_LEVELS,
     ground: Ground = "index",
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+) -> PerQuery:
     """Figures of every query.
 
     Args:
@@ -98,32 +131,39 @@ def per_query(
         ks: cut-offs; an int counts boxes, a float in (0, 1] is a share of the gallery.
         recall_levels: of the precision-recall curve.
         ground: of the optimal transport.
-
-    Returns:
-        `recall@k`, `ot@k` for all k, `precision@k` for absolute k, `average_precision`: (Q,) float64 each;
-        and the interpolated precision (Q, L).
     """
-    size = len(task.gallery)
-    cuts = {k_name(k): resolve_k(k, size) for k in ks}
+    cuts = {k_name(k): task.cuts(k) for k in ks}
     absolute = [k_name(k) for k in ks if isinstance(k, int)]
     parts: dict[str, list[np.ndarray]] = {}
+    of_class: dict[str, list[np.ndarray]] = {name: [] for name in cuts}
     curves: list[np.ndarray] = []
-    wanted = task.relevant_distribution()
-    for rows in tiles(len(task.queries), size):
+    wanted, counts = task.relevant_distribution(), task.label_counts()
+    for rows in tiles(len(task.queries), len(task.gallery)):
         scores = scorer(task.queries[rows], task.gallery, "children")
-        relevance = torch.from_numpy(task.query_labels[rows][:, task.gallery_labels]).to(scores.device)
+        if task.query_known is not None:
+            known = torch.from_numpy(task.query_known[rows][:, task.gallery_labels]).to(scores.device)
+            scores = scores.masked_fill(~known, -torch.inf)
+        held = task.query_labels[rows]
+        relevance = torch.from_numpy(held[:, task.gallery_labels]).to(scores.device)
         ranking = rank(scores, relevance)
         labels = task.gallery_labels[ranking.order.cpu().numpy()]
-        retrieved = _label_histograms(labels, sorted(set(cuts.values())), task.query_labels.shape[1])
-        for name, k in cuts.items():
-            parts.setdefault(f"recall@{name}", []).append(recall_at(ranking, k).cpu().numpy())
-            distance = label_distance(wanted[rows], retrieved[k] / k, ground)
-            parts.setdefault(f"ot@{name}", []).append(distance)
-        for name in absolute:
-            parts.setdefault(f"precision@{name}", []).append(precision_at(ranking, cuts[name]).cpu().numpy())
+        for name, every in cuts.items():
+            k = every[rows]
+            retrieved = _label_histogram(labels, k, len(counts))
+            last = torch.from_numpy(k - 1)[:, None].to(scores.device)
+            hits = ranking.hits.gather(1, last).squeeze(1).cpu().numpy()
+            parts.setdefault(f"recall@{name}", []).append(hits / ranking.total.cpu().numpy())
+            parts.setdefault(f"ot@{name}", []).append(label_distance(wanted[rows], retrieved / k[:, None], ground))
+            of_class[name].append((retrieved / np.maximum(counts, 1))[held])
+            if name in absolute:
+                parts.setdefault(f"precision@{name}", []).append(hits / np.minimum(k, ranking.eligible.cpu().numpy()))
         parts.setdefault("average_precision", []).append(average_precision(ranking).cpu().numpy())
         curves.append(precision_at_recall(ranking, recall_levels).cpu().numpy())
-    return {name: np.concatenate(chunks) for name, chunks in parts.items()}, np.concatenate(curves)
+    return PerQuery(
+        {name: np.concatenate(chunks) for name, chunks in parts.items()},
+        np.concatenate(curves),
+        {f"recall@{name}": np.concatenate(chunks) for name, chunks in of_class.items()},
+    )
 
 
 def chance(
@@ -145,51 +185,68 @@ def chance(
         rankings: at least so many random rankings in all (and one a query) are drawn for each simulated figure.
     """
     rng = np.random.default_rng(seed)
-    size, relevant, counts = len(task.gallery), task.num_relevant(), task.label_counts()
+    size, relevant = task.gallery_sizes(), task.num_relevant()
     repeats = max(1, -(-rankings // len(task.queries)))
     wanted = task.relevant_distribution()
     levels = {"average_precision": float(expected_average_precision(relevant, size).mean())}
     for k in ks:
-        name, cut = k_name(k), resolve_k(k, size)
-        levels[f"recall@{name}"] = cut / size
-        # the labels of the first k of a random ranking are a draw without replacement
-        drawn = rng.multivariate_hypergeometric(counts, cut, size=(repeats, len(wanted)), method="marginals")
-        levels[f"ot@{name}"] = float(label_distance(np.broadcast_to(wanted, drawn.shape), drawn / cut, ground).mean())
+        name, cut = k_name(k), task.cuts(k)
+        levels[f"recall@{name}"] = _mean(cut / size)
+        drawn = _random_histograms(task, cut, repeats, rng) / cut[:, None]
+        levels[f"ot@{name}"] = float(label_distance(np.broadcast_to(wanted, drawn.shape), drawn, ground).mean())
         if isinstance(k, int):
             levels[f"precision@{name}"] = float((relevant / size).mean())
 
     def random_scores(queries: np.ndarray, gallery: np.ndarray, direction: Direction) -> torch.Tensor:
         return torch.from_numpy(rng.random((len(queries), len(gallery)), dtype=np.float32))
 
-    curves = [per_query(task, random_scores, (), recall_levels)[1].mean(0) for _ in range(repeats)]
+    curves = [per_query(task, random_scores, (), recall_levels).curves.mean(0) for _ in range(repeats)]
     return levels, np.mean(curves, axis=0)
 
 
 def ceiling(task: ParentToChild, ks: Sequence[K] = KS, ground: Ground = "index") -> dict[str, float]:
     """What a ranking with every relevant box first reaches: figure -> mean; for OT see the module's docstring."""
-    size, relevant, counts = len(task.gallery), task.num_relevant(), task.label_counts()
+    relevant, counts = task.num_relevant(), task.label_counts()
     wanted = task.relevant_distribution()
     others = np.where(task.query_labels, 0, counts)
+    if task.query_known is not None:
+        others = np.where(task.query_known, others, 0)
     share = others / np.maximum(others.sum(1, keepdims=True), 1)
     levels = {"average_precision": 1.0}
     for k in ks:
-        name, cut = k_name(k), resolve_k(k, size)
+        name, cut = k_name(k), task.cuts(k)
         found = np.minimum(cut, relevant)
         levels[f"recall@{name}"] = float((found / relevant).mean())
-        retrieved = (found[:, None] * wanted + (cut - found)[:, None] * share) / cut
+        retrieved = (found[:, None] * wanted + (cut - found)[:, None] * share) / cut[:, None]
         levels[f"ot@{name}"] = float(label_distance(wanted, retrieved, ground).mean())
         if isinstance(k, int):
             levels[f"precision@{name}"] = float((found / cut).mean())
     return levels
 
 
-def _label_histograms(labels: np.ndarray, cuts: Sequence[int], classes: int) -> dict[int, np.ndarray]:
-    """(Q, G) labels best first -> for each cut (ascending), (Q, C) counts among the first of it."""
-    rows = len(labels)
-    offset = np.arange(rows)[:, None] * classes
-    counted, previous, histograms = np.zeros((rows, classes), dtype=np.int64), 0, {}
-    for cut in cuts:
-        segment = (labels[:, previous:cut] + offset).ravel()
-        counted = counted + np.bincount(segment, minlength=rows * classes).reshape(rows, classes)
-        histograms[cut], previous = counted, cut
-    return histograms
+def _label_histogram(labels: np.ndarray, cut: np.ndarray, classes: int) -> np.ndarray:
+    """(Q, G) labels best first and (Q,) cut-offs -> (Q, C) counts among the first of each row."""
+    first = labels[:, : cut.max()]
+    if cut.min() < cut.max():
+        # what lies behind a row's own cut is counted in a class of its own, and dropped
+        first = np.where(np.arange(cut.max()) < cut[:, None], first, classes)
+    rows, stride = len(labels), classes + 1
+    counted = np.bincount((first + np.arange(rows)[:, None] * stride).ravel(), minlength=rows * stride)
+    return counted.reshape(rows, stride)[:, :classes]
+
+
+def _random_histograms(task: ParentToChild, cut: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
+    """(repeats, Q, C) counts of labels among the first of random rankings: a draw without replacement."""
+    counts = task.label_counts()
+    if task.query_known is None:
+        return rng.multivariate_hypergeometric(counts, cut[0], size=(repeats, len(cut)), method="marginals")
+    drawn = [
+        rng.multivariate_hypergeometric(np.where(known, counts, 0), k, size=repeats, method="marginals")
+        for known, k in zip(task.query_known, cut, strict=True)
+    ]
+    return np.stack(drawn, axis=1)
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean, exactly the number itself where all are the same."""
+    return float(values[0]) if (values == values[0]).all() else float(values.mean())

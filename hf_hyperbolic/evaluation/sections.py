@@ -36,6 +36,8 @@ class EvaluationSettings:
         resamples: of the bootstrap.
         resample_images: draw whole images instead of single box queries (child -> parent, own scene), since the boxes
             of an image are not independent; intervals are wider (the median rank's is over queries all the same).
+        class_bounds: most training images of a class of the tail, and of the middle; None for thirds of the classes by
+            frequency, which also stand in where a group would be empty (see `by_class`).
     """
 
     ks: Sequence[K] = parent_to_child.KS
@@ -45,6 +47,7 @@ class EvaluationSettings:
     max_pairs: int = 20_000
     resamples: int = 1000
     resample_images: bool = False
+    class_bounds: tuple[int, int] | None = (10, 100)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; a ground other than `"index"` is given by the name of its type."""
@@ -55,6 +58,7 @@ class EvaluationSettings:
             "max_pairs": self.max_pairs,
             "resamples": self.resamples,
             "resampled": "images" if self.resample_images else "queries",
+            "class_bounds": None if self.class_bounds is None else list(self.class_bounds),
         }
 
 
@@ -69,6 +73,7 @@ class Evaluation:
         seed: of pair sampling, simulated chance and bootstrap.
         results: the JSON-ready result.
         per_unit: `"<section>/<measure>/<figure>"` -> values.
+        class_recall: measure -> what `parent_to_child.per_query` finds of each class.
     """
 
     hierarchy: Hierarchy
@@ -77,6 +82,7 @@ class Evaluation:
     seed: int = 0
     results: dict[str, Any] = field(default_factory=lambda: {"notes": []})
     per_unit: PerUnit = field(default_factory=dict)
+    class_recall: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def keep(self, section: str, values: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Stores the values behind a section's figures."""
@@ -131,12 +137,19 @@ def add_parent_to_child(run: Evaluation) -> None:
     if skipped:
         results["notes"].append(f"parent_to_child: {skipped} scenes without a box are not queries")
     run.note_clamped("parent_to_child", settings.ks, len(task.gallery))
+    if task.query_known is not None:
+        known = task.gallery_sizes().mean() / len(task.gallery)
+        results["notes"].append(
+            f"labels are federated: of {100 * known:.1f} % of the boxes it is known, in the mean over scenes, whether "
+            "their class is in the scene; the others are left out of that scene's ranking, and likewise box to scene"
+        )
     levels = settings.recall_levels
     chance, chance_curve = parent_to_child.chance(task, settings.ks, levels, settings.ground, run.seed)
     ceiling = parent_to_child.ceiling(task, settings.ks, settings.ground)
     values, curves = {}, {}
     for measure, scorer in run.scorers.items():
-        values[measure], curve = parent_to_child.per_query(task, scorer, settings.ks, levels, settings.ground)
+        found = parent_to_child.per_query(task, scorer, settings.ks, levels, settings.ground)
+        values[measure], curve, run.class_recall[measure] = found
         curves[measure] = {str(level): curve[:, column] for column, level in enumerate(levels)}
     results["parent_to_child"] = run.mean_figures(values, chance, ceiling)
     points = run.mean_figures(curves, {}, {})

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .by_class import GROUPS
 from .figures import Figure
 from .ranking import k_name
 
@@ -27,10 +28,14 @@ def _path(*keys: str) -> Callable[[dict[str, Any], str], Figure | None]:
     return find
 
 
-def _retrieval_columns(settings: dict[str, Any]) -> list[Column]:
+def _main_cuts(settings: dict[str, Any]) -> tuple[str, int]:
     shares = [k for k in settings["ks"] if isinstance(k, float)]
     cut = k_name(0.5 if 0.5 in shares or not settings["ks"] else settings["ks"][-1])
-    top = 10 if 10 in settings["top_ks"] else settings["top_ks"][-1]
+    return cut, 10 if 10 in settings["top_ks"] else settings["top_ks"][-1]
+
+
+def _retrieval_columns(settings: dict[str, Any]) -> list[Column]:
+    cut, top = _main_cuts(settings)
     return [
         (f"P>C R@{cut}", _path("parent_to_child", "{}", f"recall@{cut}"), 100, 1),
         (f"P>C OT@{cut}", _path("parent_to_child", "{}", f"ot@{cut}"), 1, 2),
@@ -57,6 +62,31 @@ _ENTAILMENT_COLUMNS: list[Column] = [
 ]
 
 
+def _class_columns(settings: dict[str, Any]) -> list[Column]:
+    """From frequent to rare, the retrieval figures that `_retrieval_columns` shows."""
+    cut, top = _main_cuts(settings)
+    shown = (
+        (f"P>C R@{cut}", "parent_to_child", f"recall@{cut}"),
+        (f"C>P top-{top}", "child_to_parent", f"top_{top}"),
+        ("own R@1", "own_scene", "recall@1"),
+    )
+    return [
+        (group if index else f"{title} {group}", _path("by_class", section, "{}", group, name), 100, 1)
+        for title, section, name in shown
+        for index, group in enumerate(GROUPS)
+    ]
+
+
+def _classes_line(by_class: dict[str, Any]) -> str:
+    parts = [
+        f"{name} {extent['classes']} ({extent['images'][0]} to {extent['images'][1]} images)"
+        for name, extent in by_class["groups"].items()
+        if name in GROUPS and extent["images"]
+    ]
+    split = "the training" if by_class["counted_in"] == "train" else "this"
+    return f"Classes by the number of images of {split} split: {', '.join(parts)}. Macro means over classes."
+
+
 def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False) -> str:
     """Systems x measures x main figures, with rows for chance, ceiling and the image-free oracles.
 
@@ -65,8 +95,8 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         intervals: adds a row to each with its 95 % intervals.
 
     Returns:
-        Two blocks of text, retrieval and entailment, one line a row. Shares are in per cent, AUC in [0, 1]; `-` is
-        undefined.
+        Three blocks of text (retrieval, entailment, groups of classes), one line a row. Shares are in per cent, AUC in
+        [0, 1]; `-` is undefined.
 
     Raises:
         ValueError: there is no result, or the systems were evaluated on different splits or cut-offs.
@@ -94,9 +124,17 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         "Entailment. AUC of ancestor -> descendant pairs against others, then over box -> box pairs alone;",
         "share of pairs with the parent nearer the origin. The oracles see no image.",
         *_block(results, first, _ENTAILMENT_COLUMNS, "entailment", intervals),
+        *_class_block(results, first, intervals),
         *(f"note: {note}" for note in first["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _class_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool) -> list[str]:
+    if "by_class" not in first:
+        return []
+    columns = _class_columns(first["settings"])
+    return ["", _classes_line(first["by_class"]), *_block(results, first, columns, "parent_to_child", intervals)]
 
 
 def _block(

@@ -1,7 +1,8 @@
 """Galleries: what a query brings back, each result marked right or wrong.
 
 Right means what the protocols mean by it. Parent -> child: the retrieved box's class occurs in the query's tree.
-Child -> parent: the retrieved node's tree holds the query's class. Neither asks for the same image.
+Child -> parent: the retrieved node's tree holds the query's class. Neither asks for the same image. What is unknown,
+where labels are federated, is left out as the protocols leave it out.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.hierarchy import Hierarchy
+from ..evaluation.federated import unknown_pairs
 from ..evaluation.nodes import Direction, NodeScorer, active_boxes, parents, scenes
 from .html import Markup, folded, image, join, tag, text, thumbnail_uri
 from .numbers import measure_name
@@ -85,8 +87,10 @@ def relevant(hierarchy: Hierarchy, query: int, candidates: np.ndarray, direction
 def search(
     hierarchy: Hierarchy, scorer: NodeScorer, query: int, candidates: np.ndarray, direction: Direction, top: int = 8
 ) -> GalleryRow:
-    """The `top` best candidates for a query; the query itself and nodes that take no part are never among them."""
+    """The `top` best candidates for a query; never itself, a node that takes no part, or one of unknown relation."""
     candidates = candidates[(candidates != query) & hierarchy.active()[candidates]]
+    pairs = np.stack([np.full_like(candidates, query), candidates], axis=1)
+    candidates = candidates[~unknown_pairs(hierarchy, pairs if direction == "children" else pairs[:, ::-1])]
     scores = scorer(np.array([query]), candidates, direction)[0].double().cpu().numpy()
     right = relevant(hierarchy, query, candidates, direction)
     own = hierarchy.node_image[candidates] == hierarchy.node_image[query]

@@ -13,6 +13,7 @@ from ..data.hierarchy import Hierarchy
 from ..evaluation.nodes import Direction, NodeScorer
 from ..evaluation.scorer import EUCLIDEAN_MEASURES, EmbeddingScorer, is_hyperbolic
 from . import figures, html, prose, tables
+from .by_class import class_section
 from .cards import headline_cards
 from .example import example_images, render_example
 from .gallery import Gallery, galleries, render_gallery
@@ -222,6 +223,8 @@ def _figures_in_full(
         parts.append(
             html.figure(figures.precision_recall(curves, chance), "precision against recall", note, class_="wide")
         )
+    if classes := class_section(results, measures):
+        parts.append(classes)
     if entailment := tables.entailment_table(results, measures):
         note = "Pairs of whole and part against three kinds of other pairs. Oracles that see no image stand below."
         parts += [html.tag("h3", "Entailment"), html.tag("p", note, class_="note"), entailment]

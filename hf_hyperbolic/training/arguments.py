@@ -64,6 +64,13 @@ class TrainArguments:
     cross_parents: CrossParents = field(
         default="scene", metadata={"help": "whose cross-image pairs count: scene, all or none"}
     )
+    class_exponent: float = field(
+        default=1.0,
+        metadata={
+            "help": "t in [0, 1]: a class of n examples is drawn in proportion to n^t; 1 as frequent as it is, 0 all "
+            "alike, 0.5 as repeat-factor sampling"
+        },
+    )
     context: float = field(default=0.25, metadata={"help": "share of a box's side shown beyond it on each side"})
     crop_mode: CropMode = field(default="resize", metadata={"help": "resize (squash to a square) or pad"})
     flip: bool = field(default=True, metadata={"help": "mirror images at random"})
@@ -137,7 +144,7 @@ class TrainArguments:
         for name in ("children_measure", "parents_measure"):
             if self.geometry == "euclidean" and getattr(self, name) in ("alpha", "beta", "distance"):
                 raise ValueError(f"--{name} {getattr(self, name)} needs --geometry lorentz; there is euclidean_beta")
-        for name in ("own_weight", "similarity_own_weight"):
+        for name in ("own_weight", "similarity_own_weight", "class_exponent"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.similarity_temperature <= 0:

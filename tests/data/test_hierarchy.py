@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_hyperbolic.data import hierarchy as module
-from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.boxes import BoxTable, Federation
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
 
 SIDE = 12
@@ -262,3 +263,17 @@ def test_one_image_of_two_thousand_boxes():
     for a, b in pairs(found.direct)[:: max(1, len(found.direct) // 500)]:
         assert intersection(corners[a], corners[b]) >= 0.8 * area(corners[b])
         assert area(corners[a]) > area(corners[b])
+
+
+def test_federated_labels_are_passed_on():
+    boxes = table([[(0, 0, 4, 4)], [(0, 0, 4, 4)]])
+    assert build_hierarchy(boxes).federation is None
+    federation = Federation(np.array([[0, 2]], dtype=np.int32), np.zeros((0, 2), dtype=np.int32))
+    assert build_hierarchy(dataclasses.replace(boxes, federation=federation)).federation is federation
+
+
+def test_subtree_labels_of_some_nodes_are_those_rows():
+    found = build_hierarchy(table([[(0, 0, 10, 10), (1, 1, 5, 5), (2, 2, 3, 3)], [(0, 0, 4, 4)]]))
+    nodes = np.array([2, 0, 4])
+    assert np.array_equal(found.subtree_labels(nodes), found.subtree_labels()[nodes])
+    assert found.subtree_labels()[2].tolist() == [False, True, True]

@@ -38,7 +38,7 @@ def test_figures_equal_a_naive_loop(make_hierarchy, make_scorer, seed: int, monk
     matrix = np.random.default_rng(seed).integers(0, 8, (hierarchy.num_nodes,) * 2).astype(float)
     task = protocol.prepare(hierarchy)
     assert len(task.gallery) == 6 * 4 - 2
-    found, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
+    found, _, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
     for k in KS:
         cut = protocol.resolve_k(k, len(task.gallery))
         name = protocol.k_name(k)
@@ -50,7 +50,7 @@ def test_figures_equal_a_naive_loop(make_hierarchy, make_scorer, seed: int, monk
             np.testing.assert_allclose(found[f"precision@{name}"], expected["precision"], atol=1e-12)
     # one query a tile gives the same as all at once
     monkeypatch.setattr(protocol, "tiles", lambda queries, gallery: tiles(queries, gallery, cells=1))
-    tiled, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
+    tiled, _, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
     for name in found:
         np.testing.assert_array_equal(tiled[name], found[name])
 
@@ -63,7 +63,7 @@ def test_chance_is_what_random_scores_reach(make_hierarchy, make_scorer) -> None
     runs: dict[str, list[float]] = {}
     curves = []
     for _ in range(300):
-        values, points = protocol.per_query(task, make_scorer(rng.random((hierarchy.num_nodes,) * 2)), KS, LEVELS)
+        values, points, _ = protocol.per_query(task, make_scorer(rng.random((hierarchy.num_nodes,) * 2)), KS, LEVELS)
         curves.append(points.mean(0))
         for name, per_query in values.items():
             runs.setdefault(name, []).append(per_query.mean())
@@ -80,7 +80,7 @@ def test_ceiling_is_reached_by_relevance_as_score(make_hierarchy, make_scorer) -
     task = protocol.prepare(hierarchy)
     matrix = np.zeros((hierarchy.num_nodes,) * 2)
     matrix[np.ix_(task.queries, task.gallery)] = task.query_labels[:, task.gallery_labels]
-    values, curve = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
+    values, curve, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
     ceiling = protocol.ceiling(task, KS)
     for name, per_query in values.items():
         if not name.startswith("ot"):

@@ -49,6 +49,8 @@ def test_the_configurations_that_ship_can_be_read():
         {"image_size": 0},
         {"threshold": 0.0},
         {"own_weight": 2.0},
+        {"class_exponent": 1.5},
+        {"class_exponent": -0.5},
         {"max_steps": -1},
         {"children_measure": "similarity"},
     ],
