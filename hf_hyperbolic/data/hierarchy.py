@@ -108,13 +108,29 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         closure, reduction = _close_and_reduce(contains)
         ancestry.append(_pairs(closure & ~duplicate, index))
         direct.append(_pairs(reduction, index))
-    box_ancestry, box_direct = np.concatenate(ancestry), np.concatenate(direct)
+    return assemble(table, is_scene, np.concatenate(ancestry), np.concatenate(direct), duplicate_iou)
 
+
+def assemble(
+    table: BoxTable, is_scene: np.ndarray, ancestry: np.ndarray, direct: np.ndarray, duplicate_iou: float
+) -> Hierarchy:
+    """Puts the pairs of boxes of a table under its scenes.
+
+    Args:
+        table: the boxes.
+        is_scene: (B,) bool, boxes that are the whole image; they stand in no pair.
+        ancestry: (P, 2) int64 rows of boxes, ancestor and descendant, transitively closed but for near-duplicates.
+        direct: (E, 2) int64 rows of boxes, parent and child: the transitive reduction of the closure.
+        duplicate_iou: what the near-duplicates were found by.
+    """
+    images = table.num_images
+    sizes = table.image_sizes.astype(np.float32)
+    scene_box = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
     active = np.flatnonzero(~is_scene)
     below_scene = np.stack([table.box_image[active].astype(np.int64), active + images], axis=1)
     has_parent = np.zeros(table.num_boxes, dtype=bool)
-    has_parent[box_direct[:, 1]] = True
-    direct_pairs = _sorted(np.concatenate([below_scene[~has_parent[active]], box_direct + images]))
+    has_parent[direct[:, 1]] = True
+    direct_pairs = _sorted(np.concatenate([below_scene[~has_parent[active]], direct + images]))
     nodes = images + table.num_boxes
     return Hierarchy(
         num_images=images,
@@ -125,7 +141,7 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         node_box=np.concatenate([scene_box, table.boxes.astype(np.float32)]),
         level=_levels(direct_pairs, nodes),
         direct=direct_pairs,
-        ancestry=_sorted(np.concatenate([below_scene, box_ancestry + images])),
+        ancestry=_sorted(np.concatenate([below_scene, ancestry + images])),
         node_is_scene_duplicate=np.concatenate([np.zeros(images, dtype=bool), is_scene]),
         duplicate_iou=duplicate_iou,
     )
