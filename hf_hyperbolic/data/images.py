@@ -1,5 +1,6 @@
 """Image files -> RGB pixels as shown -> crops of boxes, with one error for every way a file can be broken."""
 
+import io
 import math
 import os
 from collections import OrderedDict
@@ -27,6 +28,8 @@ _Result = TypeVar("_Result")
 
 
 CropMode = Literal["resize", "pad"]
+# an entry of `BoxTable.image_files` -> the content of that image file
+Load = Callable[[str], bytes]
 
 
 class BrokenImageError(ValueError):
@@ -50,10 +53,14 @@ class BrokenImageError(ValueError):
         return Problem(self.reason, self.file, self.detail)
 
 
-def decode(file: str) -> Image.Image:
+def decode(file: str, content: bytes | None = None) -> Image.Image:
     """Decodes an image file to RGB as shown: rotated by its EXIF orientation.
 
     16-bit grey is scaled to 8 bits, transparent pixels are laid on white, of an animation the first frame counts.
+
+    Args:
+        file: its path.
+        content: the file itself where it is not on disk (a row of a data set); `file` then only names it in errors.
 
     Raises:
         BrokenImageError: missing, not an image, truncated, or more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels.
@@ -63,11 +70,15 @@ def decode(file: str) -> Image.Image:
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image))
 
-    return _open(file, read)
+    return _open(file, read, content)
 
 
-def probe(file: str) -> tuple[int, int]:
+def probe(file: str, content: bytes | None = None) -> tuple[int, int]:
     """Width and height in pixels as shown, from the header; a file without its end is decoded to be sure.
+
+    Args:
+        file: its path.
+        content: as of `decode`.
 
     Raises:
         BrokenImageError: as `decode`, but damage in the middle of a file goes unseen.
@@ -75,12 +86,12 @@ def probe(file: str) -> tuple[int, int]:
 
     def read(image: Image.Image) -> tuple[int, int]:
         marker = _END_MARKERS.get(image.format or "")
-        if marker and marker not in _tail(file):
+        if marker and marker not in (_tail(file) if content is None else content[-_END_WINDOW:]):
             image.load()
         turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
         return (image.height, image.width) if turned else (image.width, image.height)
 
-    return _open(file, read)
+    return _open(file, read, content)
 
 
 class ImageReader:
@@ -92,15 +103,18 @@ class ImageReader:
     Args:
         table: whose images to read.
         cache_bytes: bound on the decoded pixels kept, in bytes (4 a pixel); 0 keeps none.
+        load: gives an image file's content by its entry of `image_files`, where the images are not files on disk but
+            rows of a data set; sent to worker processes with the reader.
 
     Raises:
         BrokenImageError: on reading an image that is missing, broken, or of another size than the table says, in which
             case its boxes do not fit.
     """
 
-    def __init__(self, table: BoxTable, cache_bytes: int = 1 << 28) -> None:
+    def __init__(self, table: BoxTable, cache_bytes: int = 1 << 28, load: Load | None = None) -> None:
         self.table = table
         self.cache_bytes = cache_bytes
+        self.load = load
         self._forget()
 
     def _forget(self) -> None:
@@ -108,7 +122,7 @@ class ImageReader:
         self._held = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"table": self.table, "cache_bytes": self.cache_bytes}
+        return {"table": self.table, "cache_bytes": self.cache_bytes, "load": self.load}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -123,7 +137,7 @@ class ImageReader:
             return self._cache[image_index]
         if not 0 <= image_index < len(self):
             raise IndexError(f"image_index must lie in [0, {len(self)}), got {image_index}")
-        image = _decode_sized(self.table, image_index)
+        image = _decode_sized(self.table, image_index, self.load)
         if _bytes(image) <= self.cache_bytes:
             self._cache[image_index] = image
             self._held += _bytes(image)
@@ -204,34 +218,35 @@ def crop(
     return np.array(scaled)
 
 
-def find_broken(table: BoxTable, num_workers: int = 1) -> list[Problem]:
+def find_broken(table: BoxTable, num_workers: int = 1, load: Load | None = None) -> list[Problem]:
     """Decodes every image file of a table fully, with a progress bar, and lists those that cannot be used.
 
     Args:
         table: whose images to check.
         num_workers: number of threads (decoding releases the interpreter's lock).
+        load: as of `ImageReader`; called from all threads.
 
     Returns:
         One problem for each broken image, in the order of the table; `where` is its entry of `image_files`.
     """
-    return [problem for problem in _check_all(table, num_workers) if problem]
+    return [problem for problem in _check_all(table, num_workers, load) if problem]
 
 
-def drop_broken(table: BoxTable, num_workers: int = 1) -> BoxTable:
+def drop_broken(table: BoxTable, num_workers: int = 1, load: Load | None = None) -> BoxTable:
     """`find_broken`, then the table without those images, their problems recorded.
 
     Raises:
         ValueError: every image is broken.
     """
-    found = _check_all(table, num_workers)
+    found = _check_all(table, num_workers, load)
     bad = [index for index, problem in enumerate(found) if problem]
     return drop_images(table, bad, [problem for problem in found if problem])
 
 
-def _check_all(table: BoxTable, num_workers: int) -> list[Problem | None]:
+def _check_all(table: BoxTable, num_workers: int, load: Load | None) -> list[Problem | None]:
     def check(index: int) -> Problem | None:
         try:
-            _decode_sized(table, index)
+            _decode_sized(table, index, load)
         except BrokenImageError as error:
             return error.problem()
         return None
@@ -241,28 +256,29 @@ def _check_all(table: BoxTable, num_workers: int) -> list[Problem | None]:
         return list(tqdm(checks, total=table.num_images, desc="checking images", unit="image"))
 
 
-def _decode_sized(table: BoxTable, index: int) -> Image.Image:
-    image = decode(str(table.image_files[index]))
+def _decode_sized(table: BoxTable, index: int, load: Load | None) -> Image.Image:
+    file = str(table.image_files[index])
+    image = decode(file, load(file) if load else None)
     width, height = (int(side) for side in table.image_sizes[index])
     if not table.relative and image.size != (width, height):
         raise BrokenImageError(
             "size_mismatch",
-            str(table.image_files[index]),
+            file,
             f"shows {image.width} x {image.height} pixels but its annotations are for {width} x {height}, so its boxes "
             "do not fit: restore the original file, or leave the image out",
         )
     return image
 
 
-def _open(file: str, read: Callable[[Image.Image], _Result]) -> _Result:
+def _open(file: str, read: Callable[[Image.Image], _Result], content: bytes | None = None) -> _Result:
     """Opens an image file and reads from it, every failure turned into one BrokenImageError."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file if content is None else io.BytesIO(content)) as image:
             return read(image)
     except FileNotFoundError as error:
         raise BrokenImageError("missing_file", file, "no such file") from error
     except UnidentifiedImageError as error:
-        empty = os.path.getsize(file) == 0
+        empty = os.path.getsize(file) == 0 if content is None else not content
         detail = "the file is empty" if empty else "not an image, or of a format Pillow does not know"
         raise BrokenImageError("not_an_image", file, detail) from error
     except Image.DecompressionBombError as error:
