@@ -92,8 +92,18 @@ def containment_pairs(table: BoxTable, floor: float = 0.5, duplicate_iou: float 
         kept = (shared >= floor * area[child]) & ~duplicate
         found.append((parent[kept], child[kept], shared[kept], area[child[kept]], iou[kept]))
     empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
-    columns = [np.concatenate(column) for column in zip(empty, *found, strict=True)]
-    return ContainmentPairs(*columns, np.concatenate(duplicates), is_scene, floor, duplicate_iou)
+    parent, child, shared, child_area, iou = (np.concatenate(column) for column in zip(empty, *found, strict=True))
+    return ContainmentPairs(
+        parent=parent,
+        child=child,
+        shared=shared,
+        child_area=child_area,
+        iou=iou,
+        duplicates=np.concatenate(duplicates),
+        is_scene=is_scene,
+        floor=floor,
+        duplicate_iou=duplicate_iou,
+    )
 
 
 def hierarchy_of(table: BoxTable, pairs: ContainmentPairs, kept: np.ndarray) -> Hierarchy:
