@@ -41,7 +41,7 @@ def _load() -> None:
     )
     AutoConfig.register(HyperbolicCLIPVisionConfig.model_type, HyperbolicCLIPVisionConfig)
     AutoModel.register(HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel)
-    # save_pretrained then copies the code beside the weights, for AutoModel.from_pretrained(..., trust_remote_code=True)
+    # save_pretrained then copies the code beside the weights: AutoModel.from_pretrained(..., trust_remote_code=True)
     HyperbolicCLIPVisionConfig.register_for_auto_class()
     HyperbolicCLIPVisionModel.register_for_auto_class("AutoModel")
 

@@ -134,7 +134,8 @@ def _json_image_folder(file: Path) -> Path | None:
     names = list(islice(_file_names(file), _NAMES_TRIED))
     for root in roots:
         for folder in (root / "images", root, root / part, root / "images" / part):
-            if any((folder / name).is_file() for name in names):
+            # an absolute name is found from anywhere
+            if folder.is_dir() and any((folder / name).is_file() for name in names):
                 return folder
     return None
 
