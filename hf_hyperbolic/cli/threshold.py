@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
         from hf_hyperbolic.report.style import to_png
         from hf_hyperbolic.report.thresholds import threshold_figure
     except ModuleNotFoundError as error:
-        print(f'\nno figure: it needs {error.name}: pip install "hf-hyperbolic[demo]"')
+        missing = (error.name or "").partition(".")[0]
+        print(f'\nno figure: it needs {missing}: pip install "hf-hyperbolic[demo]"')
     else:
         (folder / "thresholds.png").write_bytes(to_png(threshold_figure(study)))
     print()
