@@ -17,7 +17,7 @@ def threshold_figure(study: ThresholdStudy) -> Figure:
         (study.direct, "direct", SYSTEM_COLOURS[0], "o"),
         (study.transitive, "transitive", SYSTEM_COLOURS[1], "s"),
     ):
-        pairs.plot(x, counts, color=colour, marker=marker, markersize=4, linewidth=1.8, label=name)
+        pairs.plot(x, counts, color=colour, marker=marker, markersize=4, linewidth=1.8, label=name, clip_on=False)
     style_axes(pairs, "Pairs of boxes", "share of the child inside the parent", "pairs")
     pairs.set_ylim(bottom=0)
 
