@@ -50,6 +50,9 @@ def guard_pairs(
 ) -> tuple[np.ndarray, Counter[str]]:
     """Which measured pairs are containments that pass the guards.
 
+    The statistics are those of the table itself; to treat a small split as the training set, deny the class pairs that
+    `class_pairs` of the training set speaks against instead.
+
     Args:
         table: the boxes.
         pairs: from `containment_pairs(table, ...)`.

@@ -73,7 +73,7 @@ FORMATS = (
         "hub",
         "a name owner/name on the Hugging Face Hub, or data/{split}-*-of-*.parquet with column objects",
         layouts.find_hub,
-        "hf_hyperbolic.data.read:read_hub",
+        "hf_hyperbolic.data.hub_detection:read_hub_detection",
         frozenset({"min_size"}),
     ),
 )
@@ -160,7 +160,15 @@ def read_source(
         arguments["image_folder"] = image_folder
     if "min_size" in entry.takes:
         arguments["min_size"] = min_size
-    result = _reader(entry, options)(**arguments, **options)
+    try:
+        result = _reader(entry, options)(**arguments, **options)
+    except (FileNotFoundError, ConnectionError) as error:
+        if Path(source).exists():
+            raise
+        # a mistyped path may look like a name on the Hub
+        raise FileNotFoundError(
+            f"{source}: no such file or folder here, and as a data set of the Hub it cannot be loaded: {error}"
+        ) from error
     table, load = result if isinstance(result, tuple) else (result, None)
     return Source(table, load, entry.name)
 
@@ -176,30 +184,6 @@ def read_boxes(
 ) -> BoxTable:
     """The boxes of `read_source`, for whoever needs no pixels or has images in files of their own."""
     return read_source(source, split, format=format, image_folder=image_folder, min_size=min_size, **options).table
-
-
-def read_hub(dataset: str, split: str | None, **options: Any) -> Any:
-    """Loads a detection set by `datasets.load_dataset` and reads it by `read_hub_detection`.
-
-    Raises:
-        FileNotFoundError: there is no such path, and the Hub gives no such data set or cannot be reached.
-        ValueError: no split was named and there are several.
-    """
-    # slow to import, and needed by no other format
-    import datasets
-
-    read = import_module("hf_hyperbolic.data.hub_detection").read_hub_detection
-    try:
-        loaded = datasets.load_dataset(dataset, split=split)
-    except (OSError, datasets.exceptions.DatasetsError) as error:
-        raise FileNotFoundError(
-            f"{dataset}: no such file or folder here, and as a data set of the Hub it cannot be loaded: {error}"
-        ) from error
-    if isinstance(loaded, dict):
-        if len(loaded) > 1:
-            raise ValueError(f"{dataset} holds the splits {', '.join(map(str, loaded))}: name one")
-        loaded = next(iter(loaded.values()))
-    return read(loaded, **options)
 
 
 def _reader(entry: Format, options: dict[str, Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ import gzip
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,9 @@ def calls(monkeypatch, table):
     """Stands in for the readers: gives (function name, arguments) of each call."""
     made = []
 
-    def stand_in(module_name, name, result, *parameters):
-        def reader(*args, **arguments):
-            made.append((name, {**dict(zip(parameters, args, strict=False)), **arguments}))
+    def stand_in(module_name, name, result):
+        def reader(**arguments):
+            made.append((name, arguments))
             return result
 
         fake = types.ModuleType(module_name)
@@ -63,7 +64,7 @@ def calls(monkeypatch, table):
     stand_in("hf_hyperbolic.data.voc", "read_voc", table)
     stand_in("hf_hyperbolic.data.open_images", "read_open_images", table)
     stand_in("hf_hyperbolic.data.parquet", "read_parquet", (table, lambda name: b"content"))
-    stand_in("hf_hyperbolic.data.hub_detection", "read_hub_detection", table, "dataset")
+    stand_in("hf_hyperbolic.data.hub_detection", "read_hub_detection", table)
     return made
 
 
@@ -216,39 +217,31 @@ def test_parquet_that_is_none(tmp_path):
 
 
 def test_detection_sets(tmp_path, calls, monkeypatch):
-    import datasets
-
-    loaded = []
-
-    def load_dataset(path, split=None):
-        loaded.append((path, split))
-        if path == "me/nothing":
-            raise datasets.exceptions.DatasetNotFoundError("Dataset 'me/nothing' doesn't exist on the Hub")
-        return "rows" if split else {"train": "train rows", "test": "test rows"}
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.chdir(tmp_path)
-    source = read_source("me/chess", "train", box_format="xywh")
-    assert (source.format, source.load) == ("hub", None)
-    assert loaded.pop() == ("me/chess", "train")
-    assert calls.pop() == ("read_hub_detection", {"dataset": "rows", "min_size": 4.0, "box_format": "xywh"})
-
-    with pytest.raises(ValueError, match="me/chess holds the splits train, test: name one"):
-        read_source("me/chess")
-    with pytest.raises(FileNotFoundError, match=r"me/nothing: no such file or folder here, and .*doesn't exist"):
-        read_source("me/nothing", "train")
+    assert read_source("me/chess", "train", box_format="xywh").format == "hub"
+    expected = {"dataset": "me/chess", "split": "train", "min_size": 4.0}
+    assert calls.pop() == ("read_hub_detection", expected | {"box_format": "xywh"})
     # a name without an owner is taken for a path unless the format is named
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         read_source("chess", "train")
     read_source("chess", "train", format="hub")
-    assert loaded.pop() == ("chess", "train")
-    calls.clear()
-
+    assert calls.pop()[1] == expected | {"dataset": "chess"}
     # a folder of the same layout
     parquet(tmp_path / "local" / "data" / "train-00000-of-00001.parquet", objects=[{"bbox": [1.0], "category": 1}])
     read_source(tmp_path / "local", "train")
-    assert loaded.pop() == (str(tmp_path / "local"), "train")
-    assert calls.pop()[0] == "read_hub_detection"
+    assert calls.pop()[1] == expected | {"dataset": str(tmp_path / "local")}
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("it doesn't exist"), ConnectionError("no network")])
+def test_a_mistyped_path_is_called_so(error, monkeypatch):
+    def read_hub_detection(**_):
+        raise error
+
+    fake = types.ModuleType("hf_hyperbolic.data.hub_detection")
+    fake.read_hub_detection = read_hub_detection
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    with pytest.raises(FileNotFoundError, match=f"dta/coco: no such file or folder here, and .*{error}"):
+        read_source("dta/coco", "train")
 
 
 def test_nothing_found_lists_what_was_looked_for(tmp_path):
@@ -311,8 +304,6 @@ def test_images_of_a_source(tmp_path, table):
     source = module.Source(table, None, "coco")
     assert source.images()[0].size == (20, 20)
     content = Path(table.image_files[0]).read_bytes()
-    from dataclasses import replace
-
     stored = module.Source(replace(table, image_files=np.array(["row 7"])), lambda name: content, "parquet")
     assert stored.images()[0].size == (20, 20)
     bare = module.Source(replace(table, image_files=np.array([""])), None, "open_images")
