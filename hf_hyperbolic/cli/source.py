@@ -1,7 +1,8 @@
 """The arguments by which every command names its source."""
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hf_hyperbolic.data.read import Source
@@ -20,6 +21,14 @@ def add_source_arguments(parser: argparse.ArgumentParser, min_size: float = 4.0)
         default=min_size,
         help="boxes with a side shorter than this many pixels are skipped (default: %(default)g)",
     )
+    parser.add_argument(
+        "--option",
+        type=_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further argument of the format's reader, include_crowd=true for instance; may be repeated",
+    )
 
 
 def add_threshold_argument(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +43,20 @@ def add_threshold_argument(parser: argparse.ArgumentParser) -> None:
 def read(options: argparse.Namespace) -> "Source":
     from hf_hyperbolic.data.read import read_source
 
-    return read_source(
-        options.source,
-        options.split,
-        format=options.format,
-        image_folder=options.image_folder,
-        min_size=options.min_size,
-    )
+    arguments = {
+        "split": options.split,
+        "format": options.format,
+        "image_folder": options.image_folder,
+        "min_size": options.min_size,
+    }
+    return read_source(options.source, **{**arguments, **dict(options.option)})
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -44,6 +44,18 @@ def test_inspect_as_json(source, change, capsys):
     assert "instances_val.json: annotations[0] (id 0)" in text
 
 
+def test_options_of_the_reader(source, change, capsys):
+    change(lambda content: content["annotations"][0].update(iscrowd=1))
+    command = ("inspect", source, "--split", "val", "--option")
+    assert "boxes            7" in run(capsys, *command[:-1])[1]
+    assert "boxes            8" in run(capsys, *command, "include_crowd=true")[1]
+    status, _, error = run(capsys, *command, "include_parts=true")
+    assert (status, "format coco takes no include_parts" in error) == (2, True)
+    with pytest.raises(SystemExit):
+        main(["data", *map(str, command), "include_crowd"])
+    assert "expected NAME=VALUE, got 'include_crowd'" in capsys.readouterr().err
+
+
 def test_a_threshold_changes_what_is_a_part(source, change, capsys):
     def edit(content):
         content["annotations"][3]["bbox"] = [50, 0, 20, 20]  # half of it in the house
