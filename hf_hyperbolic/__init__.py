@@ -1,11 +1,15 @@
 """Hierarchical image retrieval in hyperbolic space: what is this a part of, and what is inside this?"""
 
-from transformers import AutoConfig, AutoModel
+import sys
+from importlib import import_module
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
-from hf_hyperbolic import euclidean, lorentz
-from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
-from hf_hyperbolic.image_processing import make_image_processor
-from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
+if TYPE_CHECKING:
+    from hf_hyperbolic import euclidean, lorentz
+    from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+    from hf_hyperbolic.image_processing import make_image_processor
+    from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
 
 __version__ = "0.1.0"
 
@@ -18,8 +22,46 @@ __all__ = [
     "make_image_processor",
 ]
 
-AutoConfig.register(HyperbolicCLIPVisionConfig.model_type, HyperbolicCLIPVisionConfig)
-AutoModel.register(HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel)
-# save_pretrained then copies the code beside the weights, for `AutoModel.from_pretrained(..., trust_remote_code=True)`
-HyperbolicCLIPVisionConfig.register_for_auto_class()
-HyperbolicCLIPVisionModel.register_for_auto_class("AutoModel")
+
+def _load() -> None:
+    """Imports all that is exported, and makes the model known to AutoConfig and AutoModel."""
+    from transformers import AutoConfig, AutoModel
+
+    from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+    from hf_hyperbolic.image_processing import make_image_processor
+    from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
+
+    globals().update(
+        HyperbolicCLIPVisionConfig=HyperbolicCLIPVisionConfig,
+        HyperbolicCLIPVisionModel=HyperbolicCLIPVisionModel,
+        HyperbolicCLIPVisionOutput=HyperbolicCLIPVisionOutput,
+        make_image_processor=make_image_processor,
+        euclidean=import_module("hf_hyperbolic.euclidean"),
+        lorentz=import_module("hf_hyperbolic.lorentz"),
+    )
+    AutoConfig.register(HyperbolicCLIPVisionConfig.model_type, HyperbolicCLIPVisionConfig)
+    AutoModel.register(HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel)
+    # save_pretrained then copies the code beside the weights: AutoModel.from_pretrained(..., trust_remote_code=True)
+    HyperbolicCLIPVisionConfig.register_for_auto_class()
+    HyperbolicCLIPVisionModel.register_for_auto_class("AutoModel")
+
+
+def _is_command_line() -> bool:
+    """Whether this process is `hf-hyperbolic` or `python -m hf_hyperbolic`, whose commands mostly need no model."""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":  # what it is called until the module has been found
+        return sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] == ["hf_hyperbolic"]
+    return PurePath(program).stem == "hf-hyperbolic"
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        _load()
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# AutoModel must know the model as soon as this package is imported, and to tell it takes importing transformers and
+# torch, many times as long as anything else here: the command line waits until a command asks for the model
+if not _is_command_line():
+    _load()

@@ -106,9 +106,7 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
     for name, value in (("threshold", threshold), ("duplicate_iou", duplicate_iou)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must lie in (0, 1], got {value}")
-    images = table.num_images
-    sizes = table.image_sizes.astype(np.float32)
-    scene_box = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+    scene_box = _scene_boxes(table)
     is_scene = np.zeros(table.num_boxes, dtype=bool)
     for first in range(0, table.num_boxes, _CHUNK_BOXES):
         part = slice(first, first + _CHUNK_BOXES)
@@ -116,7 +114,7 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         is_scene[part] = _iou(table.boxes[part].astype(np.float64), frame) > duplicate_iou
 
     ancestry, direct = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for index, present in _buckets(table.box_image[~is_scene], np.flatnonzero(~is_scene), images):
+    for index, present in _buckets(table.box_image[~is_scene], np.flatnonzero(~is_scene), table.num_images):
         contains, duplicate = _containment(table.boxes[index].astype(np.float64), present, threshold, duplicate_iou)
         # most images of few boxes nest none of them
         nested = np.flatnonzero(contains.any(axis=(1, 2)))
@@ -124,13 +122,33 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         closure, reduction = _close_and_reduce(contains[nested])
         ancestry.append(_keys(closure & ~duplicate, index, table.num_boxes))
         direct.append(_keys(reduction, index, table.num_boxes))
+    return assemble(table, is_scene, ancestry, direct, duplicate_iou)
+
+
+def assemble(
+    table: BoxTable, is_scene: np.ndarray, ancestry: list[np.ndarray], direct: list[np.ndarray], duplicate_iou: float
+) -> Hierarchy:
+    """Puts the pairs of boxes of a table under its scenes.
+
+    Pairs are int64 numbers, first row * num_boxes + second row, in arrays whose lists are emptied: at the size of Open
+    Images they are a third of all the memory in use.
+
+    Args:
+        table: the boxes.
+        is_scene: (B,) bool, boxes that are the whole image; they stand in no pair.
+        ancestry: pairs of ancestor and descendant, transitively closed but for near-duplicates.
+        direct: pairs of parent and child, the transitive reduction of the closure.
+        duplicate_iou: what the near-duplicates were found by.
+    """
+    images = table.num_images
+    scene_box = _scene_boxes(table)
+    active = np.flatnonzero(~is_scene)
     parent, child = _sorted_pairs(direct, table.num_boxes)
     level = np.concatenate([np.zeros(images, dtype=np.int32), _levels(parent, child, ~is_scene)])
     has_parent = np.zeros(table.num_boxes, dtype=bool)
     has_parent[child] = True
     top = np.flatnonzero(~is_scene & ~has_parent)
     direct_pairs = _with_scenes(table.box_image, top, parent, child, images)
-    active = np.flatnonzero(~is_scene)
     ancestry_pairs = _with_scenes(table.box_image, active, *_sorted_pairs(ancestry, table.num_boxes), images)
     return Hierarchy(
         num_images=images,
@@ -146,6 +164,12 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         duplicate_iou=duplicate_iou,
         federation=table.federation,
     )
+
+
+def _scene_boxes(table: BoxTable) -> np.ndarray:
+    """(I, 4) float32 boxes of the full images."""
+    sizes = table.image_sizes.astype(np.float32)
+    return np.concatenate([np.zeros_like(sizes), sizes], axis=1)
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hf_hyperbolic.data.levels import DEEPEST as DEEPEST
+from hf_hyperbolic.data.levels import level_name as level_name
+
 INK = "#22303c"
 MUTED = "#66757f"
 RULE = "#dde3e6"
@@ -17,8 +20,6 @@ PAPER = "#ffffff"
 # a marker goes with each, so that colour never speaks alone.
 LEVEL_COLOURS = ("#123a63", "#2a9d9a", "#e39b2d", "#b0406f", "#a9b1ba")
 LEVEL_MARKERS = ("s", "o", "^", "D", "v")
-LEVEL_NAMES = ("scene", "object", "part", "part of a part", "deeper")
-DEEPEST = len(LEVEL_NAMES) - 1
 
 # Systems, main one first; each has a dash pattern too.
 SYSTEM_COLOURS = ("#123a63", "#c8553d", "#6b8f3a", "#7b5aa6", "#3b97c4", "#a07b2c")
@@ -34,11 +35,6 @@ SYSTEM_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 _SVG_FONT = "'DejaVu Sans'"
 # DejaVu is what the layout is measured with; it is the widest of these, so the text fits with any of them
 _SCREEN_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
-
-
-def level_name(level: int) -> str:
-    """`"scene"`, `"object"`, `"part"`, `"part of a part"`, and `"deeper"` for all below."""
-    return LEVEL_NAMES[min(level, DEEPEST)]
 
 
 def level_colour(level: int) -> str:

@@ -1,7 +1,6 @@
 """From the `data` setting of a run to boxes and hierarchies."""
 
 import os
-from pathlib import Path
 
 from accelerate import PartialState
 
@@ -9,6 +8,7 @@ from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
 from hf_hyperbolic.data.images import drop_broken
+from hf_hyperbolic.data.read import read_source
 from hf_hyperbolic.data.scenes import write_scenes
 
 
@@ -24,7 +24,8 @@ def load_split(
     """The boxes of a split and their hierarchy.
 
     Args:
-        data: `"scenes"`, or a folder with `instances_{split}.json` in COCO format and the images beside it.
+        data: `"scenes"`, or any source that `read_source` recognises and whose images are files: a folder with
+            `instances_{split}.json` in COCO format and the images beside it, a folder in Pascal VOC's layout, ...
         split: `"train"`, `"val"`, ...; the embedded scenes have `"test"` and `"ood"` (out of domain) too.
         scenes_dir: where embedded scenes are rendered to, once.
         scenes: how many of them.
@@ -33,15 +34,19 @@ def load_split(
         num_workers: processes that render, all processors when 0, and threads that check.
 
     Raises:
-        FileNotFoundError: the folder has no such split.
-        ValueError: nothing usable is left of it.
+        FileNotFoundError: no such source, or it has no such split.
+        ValueError: nothing usable is left of it, or its images are no files.
     """
     if data == "scenes":
         with PartialState().main_process_first():
             annotations = write_scenes(scenes_dir, split, scenes, num_workers=num_workers or os.cpu_count() or 1)
         table = read_coco(annotations, min_size=min_box_size)
     else:
-        table = read_coco(Path(data) / f"instances_{split}.json", min_size=min_box_size)
+        source = read_source(data, split, min_size=min_box_size)
+        source.require_images()
+        if source.load is not None:
+            raise ValueError(f"{data}: training and evaluation read images from files; format {source.format} has none")
+        table = source.table
         if split != "train":
             # every node of it will be embedded; in training a broken image is skipped when it is met
             table = drop_broken(table, max(1, num_workers))

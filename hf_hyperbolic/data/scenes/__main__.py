@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image
+
+from hf_hyperbolic.data import draw
 
 from .compose import SPLITS, Scene, render_scene
-
-# by depth below the scene: objects, parts, parts of parts, ... (told apart by the colour-blind too)
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#f0e442")
 
 
 def sheet(split: str, columns: int, rows: int, seed: int, size: int, boxes: bool) -> Image.Image:
@@ -24,12 +23,11 @@ def sheet(split: str, columns: int, rows: int, seed: int, size: int, boxes: bool
 
 def draw_boxes(scene: Scene) -> None:
     """Outlines on the scene's own image, coloured by depth."""
-    pen = ImageDraw.Draw(scene.image)
-    for row, box in enumerate(scene.boxes):
-        depth, parent = 0, scene.parents[row]
-        while parent >= 0:
-            depth, parent = depth + 1, scene.parents[parent]
-        pen.rectangle([float(value) for value in box], outline=COLOURS[min(depth, len(COLOURS) - 1)])
+    levels: list[int] = []
+    # a thing stands before its parts
+    for parent in scene.parents:
+        levels.append(levels[parent] + 1 if parent >= 0 else 1)
+    draw.draw_boxes(scene.image, scene.boxes, levels)
 
 
 def main() -> None:

@@ -1,0 +1,98 @@
+"""`data inspect`: what is in a source."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read
+
+if TYPE_CHECKING:
+    from hf_hyperbolic.data.hierarchy import Hierarchy
+    from hf_hyperbolic.data.read import Source
+
+_QUANTILES = (0, 25, 50, 75, 95, 100)
+# classes shown from each end of the frequencies, and problems shown of each reason
+_CLASSES = 8
+_EXAMPLES = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_source_arguments(parser)
+    add_threshold_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, with all classes and problems")
+
+
+def run(options: argparse.Namespace) -> int:
+    from hf_hyperbolic.data.hierarchy import build_hierarchy
+
+    source = read(options)
+    summary = summarise(source, build_hierarchy(source.table, options.threshold))
+    print(json.dumps(summary, indent=2) if options.json else as_text(summary))
+    return 0
+
+
+def summarise(source: "Source", hierarchy: "Hierarchy") -> dict[str, Any]:
+    """Counts of a source, ready for JSON."""
+    import numpy as np
+
+    table = source.table
+    images = table.num_images
+    boxes = hierarchy.active()[images:]
+    by_image = np.bincount(table.box_image, minlength=images)
+    frequency = np.bincount(table.labels, minlength=len(table.class_names))
+    order = np.argsort(-frequency, kind="stable").tolist()
+    levels = np.bincount(hierarchy.level[images:][boxes])
+    between_boxes = int((hierarchy.ancestry[:, 0] >= images).sum())
+    direct_boxes = int((hierarchy.direct[:, 0] >= images).sum())
+    return {
+        "format": source.format,
+        "images": images,
+        "images_at_hand": int((table.image_files != "").sum()),
+        "images_without_boxes": int((by_image == 0).sum()),
+        "boxes": table.num_boxes,
+        "boxes_that_are_the_image": int((~boxes).sum()),
+        "boxes_by_level": {str(level): int(count) for level, count in enumerate(levels) if level},
+        "pairs_of_boxes": {"direct": direct_boxes, "transitive": between_boxes - direct_boxes},
+        "pairs_with_scenes": {
+            "direct": len(hierarchy.direct) - direct_boxes,
+            "transitive": len(hierarchy.ancestry) - between_boxes - (len(hierarchy.direct) - direct_boxes),
+        },
+        "boxes_per_image": {str(q): float(np.percentile(by_image, q)) for q in _QUANTILES},
+        "classes": {table.class_names[label]: int(frequency[label]) for label in order},
+        "problems": {
+            reason: {"count": count, "examples": [str(p) for p in table.problems if p.reason == reason]}
+            for reason, count in table.skipped().most_common()
+        },
+    }
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    levels = ", ".join(f"level {level}: {count:,}" for level, count in summary["boxes_by_level"].items())
+    pairs, scenes = summary["pairs_of_boxes"], summary["pairs_with_scenes"]
+    quantiles = ", ".join(f"{value:.4g} ({q} %)" for q, value in summary["boxes_per_image"].items())
+    classes = list(summary["classes"].items())
+    used = [(name, count) for name, count in classes if count]
+    lines = [
+        f"format           {summary['format']}",
+        f"images           {summary['images']:,} ({summary['images_at_hand']:,} at hand, "
+        f"{summary['images_without_boxes']:,} without boxes)",
+        f"boxes            {summary['boxes']:,} ({summary['boxes_that_are_the_image']:,} are the whole image)",
+        f"boxes by level   {levels or 'none'}",
+        f"pairs of boxes   {pairs['direct']:,} direct, {pairs['transitive']:,} transitive",
+        f"pairs with scene {scenes['direct']:,} direct, {scenes['transitive']:,} transitive",
+        f"boxes per image  {quantiles}",
+        f"classes          {len(classes):,}, of which {len(used):,} have boxes",
+        f"  most frequent  {_listed(used[:_CLASSES])}",
+    ]
+    if len(used) > _CLASSES:
+        lines.append(f"  least frequent {_listed(used[-min(_CLASSES, len(used) - _CLASSES) :])}")
+    total = sum(entry["count"] for entry in summary["problems"].values())
+    lines.append(f"problems         {total:,}" if total else "problems         none")
+    for reason, entry in summary["problems"].items():
+        lines.append(f"  {entry['count']:,} {reason}")
+        lines += [f"    {example}" for example in entry["examples"][:_EXAMPLES]]
+    return "\n".join(lines)
+
+
+def _listed(classes: list[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in classes) or "none"

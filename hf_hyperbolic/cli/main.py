@@ -1,0 +1,63 @@
+"""`hf-hyperbolic data inspect PATH` and its sisters."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# group -> command -> module with `add_arguments(parser)` and `run(options) -> exit status`, and what it does. Modules
+# import what is slow inside `run`, so that help comes at once.
+COMMANDS = {
+    "data": {
+        "inspect": ("hf_hyperbolic.cli.inspect", "what is in a source: images, boxes, classes, levels, problems"),
+        "validate": ("hf_hyperbolic.cli.validate", "decode every image, list every problem; exit status 1 if any"),
+        "convert": ("hf_hyperbolic.cli.convert", "write a source as COCO JSON or Parquet"),
+        "draw": ("hf_hyperbolic.cli.draw", "a sheet of images with their boxes, coloured by level"),
+        "threshold": ("hf_hyperbolic.cli.threshold", "what the threshold of containment decides"),
+        "pairs": ("hf_hyperbolic.cli.pairs", "which classes lie in which, beside chance"),
+    },
+}
+GROUPS = {"data": "look at, check and convert annotated images"}
+_INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hf-hyperbolic", description="Hierarchical image retrieval in hyperbolic space."
+    )
+    groups = parser.add_subparsers(title="commands", metavar="GROUP", required=True)
+    for group, commands in COMMANDS.items():
+        group_parser = groups.add_parser(group, help=GROUPS[group], description=GROUPS[group])
+        subparsers = group_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        for name, (path, summary) in commands.items():
+            module = import_module(path)
+            subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        0, or 1 where a command found something wrong, 2 where it could not do its work (one line on stderr says why),
+        130 where it was interrupted.
+    """
+    options = build_parser().parse_args(argv)
+    try:
+        status: int = options.run(options)
+        # a pipe that was closed shows here, not when the interpreter ends
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # whoever read the output has read enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (OSError, ValueError, ImportError) as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return status

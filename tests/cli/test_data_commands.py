@@ -1,0 +1,199 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_hyperbolic.cli.main import main
+from hf_hyperbolic.data.coco import read_coco
+
+
+def run(capsys, *arguments):
+    status = main(["data", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_inspect(source, capsys):
+    status, printed, _ = run(capsys, "inspect", source, "--split", "val")
+    assert status == 0
+    lines = {line[:17].strip(): line[17:] for line in printed.splitlines()}
+    assert lines["images"] == "3 (3 at hand, 1 without boxes)"
+    assert lines["boxes"] == "8 (0 are the whole image)"
+    assert lines["boxes by level"] == "level 1: 4, level 2: 2, level 3: 2"
+    assert lines["pairs of boxes"] == "4 direct, 2 transitive"
+    assert lines["pairs with scene"] == "4 direct, 4 transitive"
+    assert lines["most frequent"] == "handle 4, house 2, door 2"
+    assert lines["problems"] == "none"
+
+
+def test_inspect_as_json(source, change, capsys):
+    def edit(content):
+        content["annotations"][0]["bbox"] = [0, 0, -1, 5]
+        content["annotations"][1]["bbox"] = [0, 0, 200, 90]
+
+    change(edit)
+    status, printed, _ = run(capsys, "inspect", source, "--split", "val", "--json")
+    summary = json.loads(printed)
+    assert status == 0
+    assert summary["boxes"] == 7
+    assert summary["classes"] == {"handle": 4, "door": 2, "house": 1}
+    assert {reason: entry["count"] for reason, entry in summary["problems"].items()} == {"zero_area": 1, "clipped": 1}
+    text = run(capsys, "inspect", source, "--split", "val")[1]
+    assert "  1 zero_area\n    zero_area: " in text
+    assert "instances_val.json: annotations[0] (id 0)" in text
+
+
+def test_options_of_the_reader(source, change, capsys):
+    change(lambda content: content["annotations"][0].update(iscrowd=1))
+    command = ("inspect", source, "--split", "val", "--option")
+    assert "boxes            7" in run(capsys, *command[:-1])[1]
+    assert "boxes            8" in run(capsys, *command, "include_crowd=true")[1]
+    status, _, error = run(capsys, *command, "include_parts=true")
+    assert (status, "format coco takes no include_parts" in error) == (2, True)
+    with pytest.raises(SystemExit):
+        main(["data", *map(str, command), "include_crowd"])
+    assert "expected NAME=VALUE, got 'include_crowd'" in capsys.readouterr().err
+
+
+def test_a_threshold_changes_what_is_a_part(source, change, capsys):
+    def edit(content):
+        content["annotations"][3]["bbox"] = [50, 0, 20, 20]  # half of it in the house
+
+    change(edit)
+    loose = run(capsys, "inspect", source, "--split", "val", "--threshold", "0.5")[1]
+    strict = run(capsys, "inspect", source, "--split", "val")[1]
+    assert "5 direct" in loose
+    assert "4 direct" in strict
+
+
+def test_validate_a_clean_set(source, capsys):
+    status, printed, progress = run(capsys, "validate", source, "--split", "val")
+    assert status == 0
+    assert printed == "coco: 3 images, 8 boxes, 0 problems\n"
+    assert "checking images" in progress
+
+
+def test_validate_lists_every_fault(source, change, capsys):
+    def edit(content):
+        content["annotations"][2]["bbox"] = [0, 0, 0, 5]
+        content["annotations"][3]["iscrowd"] = 1
+        content["annotations"][4]["bbox"] = [0, 0, 1, 1]  # small, and not wrong
+
+    change(edit)
+    file = source / "images" / "val1.png"
+    file.write_bytes(file.read_bytes()[:-40])
+    Image.new("RGB", (50, 100)).save(source / "images" / "val2.png")
+    status, printed, _ = run(capsys, "validate", source, "--split", "val", "--num-workers", "2")
+    assert status == 1
+    lines = printed.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith(f"zero_area: {source}/instances_val.json: annotations[2] (id 2): ")
+    assert str(file) in lines[1]
+    assert lines[2].startswith(f"size_mismatch: {source}/images/val2.png: shows 50 x 100")
+    assert lines[3] == "coco: 3 images, 6 boxes, 3 problems; 1 crowd left out by choice"
+
+
+def test_convert_to_coco(source, tmp_path, capsys):
+    output = tmp_path / "new" / "out.json"
+    status, printed, _ = run(capsys, "convert", source, output, "--split", "val", "--to", "coco")
+    assert status == 0
+    assert printed == f"wrote 3 images with 8 boxes: {output}\n"
+    before, after = read_coco(source / "instances_val.json"), read_coco(output)
+    for name in ("image_ids", "image_files", "image_sizes", "box_image", "boxes", "labels"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert run(capsys, "inspect", output)[0] == 0
+
+
+def test_convert_says_what_is_left_out(source, change, tmp_path, capsys):
+    change(lambda content: content["annotations"][0].update(iscrowd=1))
+    printed = run(capsys, "convert", source, tmp_path / "out.json", "--split", "val", "--to", "coco")[1]
+    assert "not as in the source: 1 crowd" in printed
+
+
+def test_convert_to_parquet(source, tmp_path, capsys, monkeypatch):
+    import sys
+    import types
+
+    calls = []
+
+    def export_parquet(table, folder, split, **options):
+        calls.append((table.num_boxes, folder, split, options))
+        return ["a.parquet"]
+
+    fake = types.ModuleType("hf_hyperbolic.data.export")
+    fake.export_parquet = export_parquet
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    folder = tmp_path / "set"
+    status, printed, _ = run(
+        capsys, "convert", source, folder, "--split", "val", "--to", "parquet", "--license", "cc-by-4.0"
+    )
+    assert status == 0
+    assert printed.endswith("a.parquet\n")
+    options = {
+        "license": "cc-by-4.0", "built_from": f"{source} (format coco)", "threshold": 0.8, "load": None
+    }  # fmt: skip
+    assert calls == [(8, str(folder), "val", options)]
+    status, _, error = run(capsys, "convert", source / "instances_val.json", folder, "--to", "parquet")
+    assert (status, "name it by --split" in error) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "new/sheet.jpg"])
+def test_draw(name, source, tmp_path, capsys):
+    output = tmp_path / name
+    options = ("--split", "val", "--rows", 1, "--columns", 2, "--cell", 64)
+    assert run(capsys, "draw", source, output, *options) == (0, f"wrote {output}\n", "")
+    assert Image.open(output).width == 2 * 64 + 3 * 8
+
+
+def test_draw_writes_pictures_only(source, tmp_path, capsys):
+    status, _, error = run(capsys, "draw", source, tmp_path / "sheet.pdf", "--split", "val")
+    assert (status, "must end in .png or .jpg" in error) == (2, True)
+
+
+def test_threshold(source, change, tmp_path, capsys):
+    def edit(content):
+        content["annotations"][3]["bbox"] = [45, 0, 20, 20]  # three quarters of it in the house
+
+    change(edit)
+    folder = tmp_path / "study"
+    status, printed, _ = run(capsys, "threshold", source, folder, "--split", "val", "--thresholds", 0.5, 0.7, 0.9)
+    assert status == 0
+    assert "0.7 to 0.9: 1 direct pairs lost" in printed
+    assert "0.7 to 0.9: 0 direct pairs gained" in printed
+    assert "0.7 to 0.9: house > handle 1 to 0" in printed
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "lost.png", "thresholds.json", "thresholds.png", "thresholds.txt"
+    ]  # fmt: skip
+    document = json.loads((folder / "thresholds.json").read_text())
+    assert [row["direct"] for row in document["thresholds"]] == [5, 5, 4]
+    assert (folder / "thresholds.txt").read_text() in printed
+    assert Image.open(folder / "thresholds.png").width > 1000
+
+
+@pytest.mark.parametrize("options", [("--between", 0.9, 0.8), ("--thresholds", 0.5)])
+def test_threshold_arguments(options, source, tmp_path, capsys):
+    status, _, error = run(capsys, "threshold", source, tmp_path / "study", "--split", "val", *options)
+    assert (status, "at least two thresholds" in error) == (2, True)
+    assert not (tmp_path / "study").exists()
+
+
+def test_threshold_without_matplotlib(source, tmp_path, capsys, monkeypatch):
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith(("matplotlib", "hf_hyperbolic.report"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, printed, _ = run(capsys, "threshold", source, tmp_path / "study", "--split", "val")
+    assert status == 0
+    assert 'no figure: it needs matplotlib: pip install "hf-hyperbolic[demo]"' in printed
+    assert not (tmp_path / "study" / "thresholds.png").exists()
+
+
+def test_pairs(source, capsys):
+    status, printed, _ = run(capsys, "pairs", source, "--split", "val", "--sort", "share")
+    assert status == 0
+    rows = [line.split() for line in printed.splitlines()[1:]]
+    # the handle in the house is the door's; the other handle lies outside
+    assert [" ".join(row[7:]) for row in rows] == ["house > door", "house > handle", "door > handle"]
+    assert [row[:4] for row in rows] == [["2", "2", "2", "2"], ["2", "4", "2", "2"], ["2", "4", "2", "2"]]
