@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.images import BrokenImageError, CropMode, ImageReader, crop
 from hf_hyperbolic.data.relations import CrossImageSampler
+from hf_hyperbolic.data.scaling import decoding_scale
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,9 @@ def node_crops(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Crops of `nodes`, in order, each image read once.
 
+    A JPEG is decoded at the smallest scale that suffices for all boxes of its image, whether they are among `nodes` or
+    not: the pixels of a crop depend on its image, the image's boxes and `size`, never on the rest of a batch.
+
     Returns:
         (m, size, size, 3) uint8 crops, the messages of images that could not be read, and the (m,) places in
         `nodes` that were kept.
@@ -145,12 +149,13 @@ def node_crops(
     for places in np.split(order, np.nonzero(np.diff(images[order]))[0] + 1) if len(nodes) else []:
         index = int(images[places[0]])
         try:
-            image = reader[index]
+            boxes = hierarchy.node_box[hierarchy.image_nodes(index)] * reader.pixel_scale(index)
+            found = reader.read(index, decoding_scale(boxes, reader.size(index), size, context, mode))
         except BrokenImageError as error:
             broken.append(str(error))
             kept[places] = False
             continue
-        scale = reader.pixel_scale(index, image)
+        factors = reader.pixel_scale(index, found.scale)
         for place in places:
-            crops[place] = crop(image, hierarchy.node_box[nodes[place]] * scale, size, context=context, mode=mode)
+            crops[place] = crop(found.image, hierarchy.node_box[nodes[place]] * factors, size, context, mode)
     return crops[kept], broken, np.nonzero(kept)[0]

@@ -62,6 +62,11 @@ class Hierarchy:
         """(N,) bool: nodes that take part, that is all but the boxes that are the whole image."""
         return ~self.node_is_scene_duplicate
 
+    def image_nodes(self, image: int) -> np.ndarray:
+        """Nodes of an image, its scene first."""
+        first, last = np.searchsorted(self.node_image[self.num_images :], [image, image + 1]) + self.num_images
+        return np.concatenate([[image], np.arange(first, last)])
+
     def scene_labels(self) -> np.ndarray:
         """(I, C) bool: classes that occur in the tree of an image."""
         boxes = np.flatnonzero(self.active() & (self.node_label >= 0))

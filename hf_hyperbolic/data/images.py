@@ -4,8 +4,9 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from io import BytesIO
 from multiprocessing.pool import ThreadPool
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -50,6 +51,21 @@ class BrokenImageError(ValueError):
         return Problem(self.reason, self.file, self.detail)
 
 
+class Decoded(NamedTuple):
+    """An image as shown, perhaps decoded at a fraction of its size.
+
+    Attributes:
+        image: PIL RGB image.
+        size: width and height of the whole image as shown, in pixels.
+        scale: 1, 2, 4 or 8: pixel i of `image` covers the pixels from `scale * i` to `scale * (i + 1)`. The last may be
+            covered in part, so `image.size` is `size / scale` rounded up, and boxes are divided by `scale`.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    scale: int
+
+
 def decode(file: str) -> Image.Image:
     """Decodes an image file to RGB as shown: rotated by its EXIF orientation.
 
@@ -58,12 +74,28 @@ def decode(file: str) -> Image.Image:
     Raises:
         BrokenImageError: missing, not an image, truncated, or more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
+    return decode_scaled(file).image
 
-    def read(image: Image.Image) -> Image.Image:
+
+def decode_scaled(file: str, scale: int = 1, content: bytes | None = None) -> Decoded:
+    """As `decode`, and a JPEG at 1/`scale` of its size, which leaves out most of the inverse cosine transform.
+
+    Args:
+        file: path, or only a name for errors if `content` is given.
+        scale: 1, 2, 4 or 8. Other formats than JPEG are decoded in full, and so is a JPEG that EXIF turns and whose
+            sides `scale` does not divide: its rounded-up edge would come to lie at the left or at the top.
+        content: bytes of the file, if they are at hand.
+
+    Raises:
+        BrokenImageError: as `decode`.
+    """
+
+    def read(image: Image.Image) -> Decoded:
+        size, used = _shown_size(image), _draft(image, scale)
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return Decoded(_to_rgb(ImageOps.exif_transpose(image)), size, used)
 
-    return _open(file, read)
+    return _open(file, read, content)
 
 
 def probe(file: str) -> tuple[int, int]:
@@ -77,8 +109,7 @@ def probe(file: str) -> tuple[int, int]:
         marker = _END_MARKERS.get(image.format or "")
         if marker and marker not in _tail(file):
             image.load()
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        return (image.height, image.width) if turned else (image.width, image.height)
+        return _shown_size(image)
 
     return _open(file, read)
 
@@ -86,8 +117,10 @@ def probe(file: str) -> tuple[int, int]:
 class ImageReader:
     """Reads the images of a table, each decoded once while it stays in a least-recently-used cache.
 
-    `reader[i]` is image i as a PIL RGB image as shown. It is the cached object itself: do not modify it. A reader may
-    be sent to worker processes (its cache stays behind) but not shared between threads.
+    `reader[i]` is image i as a PIL RGB image as shown, `reader.read(i, scale)` the same decoded at a fraction of its
+    size. It is the cached object itself: do not modify it. What was decoded at one scale never serves for another, so
+    the pixels do not depend on what the cache holds. A reader may be sent to worker processes (its cache stays behind)
+    but not shared between threads.
 
     Args:
         table: whose images to read.
@@ -104,8 +137,10 @@ class ImageReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._cache: OrderedDict[int, Image.Image] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], Decoded] = OrderedDict()
         self._held = 0
+        # a relative table does not tell sizes: those seen so far, 0 where unseen
+        self._sizes = np.zeros_like(self.table.image_sizes) if self.table.relative else self.table.image_sizes
 
     def __getstate__(self) -> dict[str, Any]:
         return {"table": self.table, "cache_bytes": self.cache_bytes}
@@ -118,27 +153,43 @@ class ImageReader:
         return self.table.num_images
 
     def __getitem__(self, image_index: int) -> Image.Image:
-        if image_index in self._cache:
-            self._cache.move_to_end(image_index)
-            return self._cache[image_index]
+        return self.read(image_index).image
+
+    def read(self, image_index: int, scale: int = 1) -> Decoded:
+        """Image `image_index`, a JPEG at 1/`scale` of its size (1, 2, 4 or 8; see `decode_scaled`)."""
+        key = (int(image_index), scale)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        self._check(image_index)
+        found = _decode_sized(self.table, image_index, scale)
+        if _bytes(found.image) <= self.cache_bytes:
+            self._cache[key] = found
+            self._held += _bytes(found.image)
+            while self._held > self.cache_bytes:
+                self._held -= _bytes(self._cache.popitem(last=False)[1].image)
+        return found
+
+    def size(self, image_index: int) -> tuple[int, int]:
+        """Width and height of an image in pixels as shown; the header is read where the table does not tell."""
+        self._check(image_index)
+        if not self._sizes[image_index].all():
+            self._sizes[image_index] = _open(str(self.table.image_files[image_index]), _shown_size)
+        width, height = self._sizes[image_index].tolist()
+        return width, height
+
+    def pixel_scale(self, image_index: int, scale: int = 1) -> np.ndarray:
+        """(4,) factors from the table's boxes to pixels of the image, decoded at 1/`scale`."""
+        return np.tile(np.array(self.size(image_index)) / self.table.image_sizes[image_index] / scale, 2)
+
+    def _check(self, image_index: int) -> None:
         if not 0 <= image_index < len(self):
             raise IndexError(f"image_index must lie in [0, {len(self)}), got {image_index}")
-        image = _decode_sized(self.table, image_index)
-        if _bytes(image) <= self.cache_bytes:
-            self._cache[image_index] = image
-            self._held += _bytes(image)
-            while self._held > self.cache_bytes:
-                self._held -= _bytes(self._cache.popitem(last=False)[1])
-        return image
-
-    def pixel_scale(self, image_index: int, image: Image.Image) -> np.ndarray:
-        """(4,) factors from the table's boxes to pixels of `image`, which is image `image_index` at any size."""
-        return np.tile(np.array(image.size) / self.table.image_sizes[image_index], 2)
 
     def cut(self, image_index: int, box: np.ndarray) -> np.ndarray:
         """A box of the table, with the whole pixels at its border, as (h, w, 3) uint8."""
         image = self[image_index]
-        x0, y0, x1, y1 = box * self.pixel_scale(image_index, image)
+        x0, y0, x1, y1 = box * self.pixel_scale(image_index)
         return np.asarray(image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))))
 
 
@@ -241,28 +292,28 @@ def _check_all(table: BoxTable, num_workers: int) -> list[Problem | None]:
         return list(tqdm(checks, total=table.num_images, desc="checking images", unit="image"))
 
 
-def _decode_sized(table: BoxTable, index: int) -> Image.Image:
-    image = decode(str(table.image_files[index]))
+def _decode_sized(table: BoxTable, index: int, scale: int = 1) -> Decoded:
+    found = decode_scaled(str(table.image_files[index]), scale)
     width, height = (int(side) for side in table.image_sizes[index])
-    if not table.relative and image.size != (width, height):
+    if not table.relative and found.size != (width, height):
         raise BrokenImageError(
             "size_mismatch",
             str(table.image_files[index]),
-            f"shows {image.width} x {image.height} pixels but its annotations are for {width} x {height}, so its boxes "
-            "do not fit: restore the original file, or leave the image out",
+            f"shows {found.size[0]} x {found.size[1]} pixels but its annotations are for {width} x {height}, so its "
+            "boxes do not fit: restore the original file, or leave the image out",
         )
-    return image
+    return found
 
 
-def _open(file: str, read: Callable[[Image.Image], _Result]) -> _Result:
-    """Opens an image file and reads from it, every failure turned into one BrokenImageError."""
+def _open(file: str, read: Callable[[Image.Image], _Result], content: bytes | None = None) -> _Result:
+    """Opens an image file, or its bytes, and reads from it, every failure turned into one BrokenImageError."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file if content is None else BytesIO(content)) as image:
             return read(image)
     except FileNotFoundError as error:
         raise BrokenImageError("missing_file", file, "no such file") from error
     except UnidentifiedImageError as error:
-        empty = os.path.getsize(file) == 0
+        empty = (os.path.getsize(file) if content is None else len(content)) == 0
         detail = "the file is empty" if empty else "not an image, or of a format Pillow does not know"
         raise BrokenImageError("not_an_image", file, detail) from error
     except Image.DecompressionBombError as error:
@@ -273,6 +324,24 @@ def _open(file: str, read: Callable[[Image.Image], _Result]) -> _Result:
     except Exception as error:  # on malformed bytes Pillow's format plugins raise whatever comes
         reason = "truncated" if "truncated" in str(error).lower() else "broken_image"
         raise BrokenImageError(reason, file, f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as shown of an image of which only the header was read."""
+    turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def _draft(image: Image.Image, scale: int) -> int:
+    """Has an opened JPEG decoded at 1/`scale`; the scale that it will be decoded at."""
+    if scale == 1 or image.format not in ("JPEG", "MPO"):
+        return 1
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 and (image.width % scale or image.height % scale):
+        return 1
+    asked = (image.width // scale, image.height // scale)
+    if 0 in asked or image.draft(None, asked) is None:
+        return 1
+    return scale
 
 
 def _tail(file: str) -> bytes:
