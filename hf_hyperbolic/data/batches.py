@@ -149,13 +149,14 @@ def node_crops(
     for places in np.split(order, np.nonzero(np.diff(images[order]))[0] + 1) if len(nodes) else []:
         index = int(images[places[0]])
         try:
-            boxes = hierarchy.node_box[hierarchy.image_nodes(index)] * reader.pixel_scale(index)
+            factors = reader.pixel_scale(index)
+            boxes = hierarchy.node_box[hierarchy.image_nodes(index)] * factors
             found = reader.read(index, decoding_scale(boxes, reader.size(index), size, context, mode))
         except BrokenImageError as error:
             broken.append(str(error))
             kept[places] = False
             continue
-        factors = reader.pixel_scale(index, found.scale)
         for place in places:
-            crops[place] = crop(found.image, hierarchy.node_box[nodes[place]] * factors, size, context, mode)
+            box = hierarchy.node_box[nodes[place]] * factors / found.scale
+            crops[place] = crop(found.image, box, size, context, mode)
     return crops[kept], broken, np.nonzero(kept)[0]

@@ -465,7 +465,6 @@ def test_sizes_of_a_relative_table_come_from_the_header(four, monkeypatch):
         only_headers.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
         assert reader.size(2) == (WIDTH, HEIGHT)
     np.testing.assert_array_equal(reader.pixel_scale(2), [WIDTH, HEIGHT] * 2)
-    np.testing.assert_array_equal(reader.pixel_scale(2, 4), [WIDTH / 4, HEIGHT / 4] * 2)
     assert reader.cut(2, shares.boxes[4]).shape == (HEIGHT // 4, WIDTH // 2, 3)
     with pytest.raises(IndexError):
         reader.size(4)
