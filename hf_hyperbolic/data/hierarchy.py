@@ -64,7 +64,9 @@ class Hierarchy:
 
     def image_nodes(self, image: int) -> np.ndarray:
         """Nodes of an image, its scene first."""
-        first, last = np.searchsorted(self.node_image[self.num_images :], [image, image + 1]) + self.num_images
+        of_boxes = self.node_image[self.num_images :]
+        # of the column's own type, lest all of it be converted for each search
+        first, last = np.searchsorted(of_boxes, np.array([image, image + 1], of_boxes.dtype)) + self.num_images
         return np.concatenate([[image], np.arange(first, last)])
 
     def scene_labels(self) -> np.ndarray:

@@ -329,7 +329,8 @@ def _open(file: str, read: Callable[[Image.Image], _Result], content: bytes | No
 
 def _shown_size(image: Image.Image) -> tuple[int, int]:
     """Width and height as shown of an image of which only the header was read."""
-    turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+    # Pillow states those of a TIFF exchanged already
+    turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _TURNED
     return (image.height, image.width) if turned else (image.width, image.height)
 
 

@@ -14,7 +14,7 @@ from hf_hyperbolic.data.batches import BatchPlan
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.images import BrokenImageError, CropMode, crop, decode_scaled
 from hf_hyperbolic.data.relations import CrossParents, RelationIndex
-from hf_hyperbolic.data.rows import COLUMNS, join_hierarchies, row_hierarchy
+from hf_hyperbolic.data.row_hierarchies import COLUMNS, join_hierarchies, row_hierarchy
 from hf_hyperbolic.data.scaling import decoding_scale
 
 

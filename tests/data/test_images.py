@@ -385,6 +385,16 @@ def test_a_scaled_pixel_covers_a_block_of_the_image_as_shown(tmp_path, orientati
         assert np.abs(pixels(found.image)[:rows, :columns] - means).mean() < 0.7
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_size_of_a_turned_tiff(tmp_path, orientation):
+    file = str(tmp_path / "image.tif")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    picture().save(file, exif=exif)
+    found = decode_scaled(file)
+    assert found.size == found.image.size == probe(file)
+
+
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_only_jpegs_are_scaled(tmp_path, suffix):
     file = str(tmp_path / f"image.{suffix}")

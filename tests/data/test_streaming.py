@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from hf_hyperbolic.data import ImageReader, build_hierarchy, crop, decode, read_coco
 from hf_hyperbolic.data.batches import BatchPlan, node_crops
 from hf_hyperbolic.data.relations import RelationIndex
-from hf_hyperbolic.data.rows import COLUMNS, join_hierarchies, row_hierarchy
+from hf_hyperbolic.data.row_hierarchies import COLUMNS, join_hierarchies, row_hierarchy
 from hf_hyperbolic.data.scenes import write_scenes
 from hf_hyperbolic.data.streaming import StreamedBatches
 
