@@ -209,15 +209,16 @@ def test_batches_depend_on_the_seed(shards, table):
 
 
 @pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("rank", [0, 1])
-def test_resuming_gives_the_batches_that_would_have_followed(shards, count, rank):
-    whole = list(stream(shards[count], shard=(rank, 2), epochs=2))
+@pytest.mark.parametrize(("rank", "buffer"), [(0, 4), (1, 4), (1, 8)])
+def test_resuming_gives_the_batches_that_would_have_followed(shards, count, rank, buffer):
+    settings = {"shard": (rank, 2), "epochs": 2, "buffer": buffer}
+    whole = list(stream(shards[count], **settings))
     for stop in range(1, len(whole)):
-        before = stream(shards[count], shard=(rank, 2), epochs=2)
+        before = stream(shards[count], **settings)
         for batch, _ in zip(before, range(stop), strict=False):
             before.consumed(batch)
         state = json.loads(json.dumps(before.state_dict()))
-        after = stream(shards[count], shard=(rank, 2), epochs=2)
+        after = stream(shards[count], **settings)
         after.load_state_dict(state)
         rest = list(after)
         assert len(rest) == len(whole) - stop
