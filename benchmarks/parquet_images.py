@@ -14,7 +14,7 @@ import numpy as np
 
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
-from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.data.parquet import read_parquet
 
 COUNT = 200

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hf_hyperbolic.data.images import find_broken
+    from hf_hyperbolic.data.image_reader import find_broken
 
     source = read(options)
     source.require_images()

@@ -7,10 +7,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from hf_hyperbolic.data.crops import CropMode, crop
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.images import BrokenImageError, CropMode, ImageReader, crop
+from hf_hyperbolic.data.image_reader import ImageReader
+from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.relations import CrossImageSampler
 from hf_hyperbolic.data.sampling import draw_distinct, log_box_weights, log_image_weights, top_by_gumbel
+from hf_hyperbolic.data.scaling import decoding_scale
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,9 @@ def node_crops(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Crops of `nodes`, in order, each image read once.
 
+    A JPEG is decoded at the smallest scale that suffices for all boxes of its image, whether they are among `nodes` or
+    not: the pixels of a crop depend on its image, the image's boxes and `size`, never on the rest of a batch.
+
     Returns:
         (m, size, size, 3) uint8 crops, the messages of images that could not be read, and the (m,) places in
         `nodes` that were kept.
@@ -184,12 +190,14 @@ def node_crops(
     for places in np.split(order, np.nonzero(np.diff(images[order]))[0] + 1) if len(nodes) else []:
         index = int(images[places[0]])
         try:
-            image = reader[index]
+            factors = reader.pixel_scale(index)
+            boxes = hierarchy.node_box[hierarchy.image_nodes(index)] * factors
+            found = reader.read(index, decoding_scale(boxes, reader.size(index), size, context, mode))
         except BrokenImageError as error:
             broken.append(str(error))
             kept[places] = False
             continue
-        scale = reader.pixel_scale(index, image)
         for place in places:
-            crops[place] = crop(image, hierarchy.node_box[nodes[place]] * scale, size, context=context, mode=mode)
+            box = hierarchy.node_box[nodes[place]] * factors / found.scale
+            crops[place] = crop(found.image, box, size, context, mode)
     return crops[kept], broken, np.nonzero(kept)[0]

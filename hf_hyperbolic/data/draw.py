@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
+from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.levels import DEEPEST, level_name
 
 # by depth below the scene: objects, parts, parts of parts, ... (told apart by the colour-blind too)
@@ -125,7 +126,7 @@ def _shown(
         picture = Image.new("RGB", (cell, cell), _EMPTY)
         ImageDraw.Draw(picture).text((_GAP, _GAP), error.reason, fill=_INK, font=_font())
         return picture
-    scaled = boxes * images.pixel_scale(index, image)
+    scaled = boxes * images.pixel_scale(index)
     window = np.array([0.0, 0.0, *image.size])
     if margin is not None:
         low, high = scaled[:, :2].min(axis=0), scaled[:, 2:].max(axis=0)

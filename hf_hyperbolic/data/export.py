@@ -23,7 +23,8 @@ from hf_hyperbolic.data.builders.base import HierarchyBuilder
 from hf_hyperbolic.data.card import METADATA_KEY, shard_files, split_names, write_card
 from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.files import replace_folder, write_text
-from hf_hyperbolic.data.images import BrokenImageError, Load
+from hf_hyperbolic.data.image_reader import Load
+from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
 
 # rows read together: reading one image at random reads its whole row group

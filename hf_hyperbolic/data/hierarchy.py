@@ -66,6 +66,13 @@ class Hierarchy:
         """(N,) bool: nodes that take part, that is all but the boxes that are the whole image."""
         return ~self.node_is_scene_duplicate
 
+    def image_nodes(self, image: int) -> np.ndarray:
+        """Nodes of an image, its scene first."""
+        of_boxes = self.node_image[self.num_images :]
+        # of the column's own type, lest all of it be converted for each search
+        first, last = np.searchsorted(of_boxes, np.array([image, image + 1], of_boxes.dtype)) + self.num_images
+        return np.concatenate([[image], np.arange(first, last)])
+
     def scene_labels(self) -> np.ndarray:
         """(I, C) bool: classes that occur in the tree of an image."""
         boxes = np.flatnonzero(self.active() & (self.node_label >= 0))

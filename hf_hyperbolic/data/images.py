@@ -1,35 +1,24 @@
-"""Image files -> RGB pixels as shown -> crops of boxes, with one error for every way a file can be broken."""
+"""Image files -> RGB pixels as shown, with one error for every way a file can be broken."""
 
-import io
-import math
 import os
-from collections import OrderedDict
 from collections.abc import Callable
-from multiprocessing.pool import ThreadPool
-from typing import Any, Literal, TypeVar
+from io import BytesIO
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
-from hf_hyperbolic.data.boxes import BoxTable, Problem, drop_images
+from hf_hyperbolic.data.boxes import Problem
 
+# what Pillow decodes itself: for PostScript, say, it would call another program on a file that claims to be a picture
+_FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 # EXIF orientations that exchange width and height
 _TURNED = frozenset({5, 6, 7, 8})
 # last bytes of a complete file; a few writers append some bytes of their own, hence the window
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _END_WINDOW = 64
-# Pillow keeps an RGB pixel in four bytes
-_BYTES_PER_PIXEL = 4
-# large crops are first shrunk by an integer factor: twice as fast, on photographs within 4 grey levels of the filter
-_REDUCING_GAP = 3.0
 
 _Result = TypeVar("_Result")
-
-
-CropMode = Literal["resize", "pad"]
-# an entry of `BoxTable.image_files` -> the content of that image file
-Load = Callable[[str], bytes]
 
 
 class BrokenImageError(ValueError):
@@ -53,6 +42,21 @@ class BrokenImageError(ValueError):
         return Problem(self.reason, self.file, self.detail)
 
 
+class Decoded(NamedTuple):
+    """An image as shown, perhaps decoded at a fraction of its size.
+
+    Attributes:
+        image: PIL RGB image.
+        size: width and height of the whole image as shown, in pixels.
+        scale: 1, 2, 4 or 8: pixel i of `image` covers the pixels from `scale * i` to `scale * (i + 1)`. The last may be
+            covered in part, so `image.size` is `size / scale` rounded up, and boxes are divided by `scale`.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    scale: int
+
+
 def decode(file: str, content: bytes | None = None) -> Image.Image:
     """Decodes an image file to RGB as shown: rotated by its EXIF orientation.
 
@@ -65,12 +69,28 @@ def decode(file: str, content: bytes | None = None) -> Image.Image:
     Raises:
         BrokenImageError: missing, not an image, truncated, or more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
+    return decode_scaled(file, content=content).image
 
-    def read(image: Image.Image) -> Image.Image:
+
+def decode_scaled(file: str, scale: int = 1, content: bytes | None = None) -> Decoded:
+    """As `decode`, and a JPEG at 1/`scale` of its size, which leaves out most of the inverse cosine transform.
+
+    Args:
+        file: path, or only a name for errors if `content` is given.
+        scale: 1, 2, 4 or 8. Other formats than JPEG are decoded in full, and so is a JPEG that EXIF turns and whose
+            sides `scale` does not divide: its rounded-up edge would come to lie at the left or at the top.
+        content: bytes of the file, if they are at hand.
+
+    Raises:
+        BrokenImageError: as `decode`.
+    """
+
+    def read(image: Image.Image) -> Decoded:
+        size, used = shown_size(image), _draft(image, scale)
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return Decoded(_to_rgb(ImageOps.exif_transpose(image)), size, used)
 
-    return _open(file, read, content)
+    return open_image(file, read, content)
 
 
 def probe(file: str, content: bytes | None = None) -> tuple[int, int]:
@@ -88,9 +108,9 @@ def probe(file: str, content: bytes | None = None) -> tuple[int, int]:
         marker = _END_MARKERS.get(image.format or "")
         if marker and marker not in (_tail(file) if content is None else content[-_END_WINDOW:]):
             image.load()
-        return (image.height, image.width) if _is_turned(image) else (image.width, image.height)
+        return shown_size(image)
 
-    return _open(file, read, content)
+    return open_image(file, read, content)
 
 
 def size_mismatch(
@@ -98,198 +118,23 @@ def size_mismatch(
 ) -> BrokenImageError:
     """The error for a file that shows another size than `source` states: its boxes do not fit."""
     detail = f"shows {shown[0]} x {shown[1]} pixels but stands as {stated[0]} x {stated[1]} in {source}, "
-    if shown == stated[::-1] and _open(file, _is_turned, content):
+    if shown == stated[::-1] and open_image(file, _is_turned, content):
         detail += "so it was annotated before rotation by its EXIF tag: remove the tag or rotate the boxes"
     else:
         detail += "so its boxes do not fit: restore the original file, or leave the image out"
     return BrokenImageError("size_mismatch", file, detail)
 
 
-class ImageReader:
-    """Reads the images of a table, each decoded once while it stays in a least-recently-used cache.
-
-    `reader[i]` is image i as a PIL RGB image as shown. It is the cached object itself: do not modify it. A reader may
-    be sent to worker processes (its cache stays behind) but not shared between threads.
-
-    Args:
-        table: whose images to read.
-        cache_bytes: bound on the decoded pixels kept, in bytes (4 a pixel); 0 keeps none.
-        load: gives an image file's content by its entry of `image_files`, where the images are not files on disk but
-            rows of a data set; sent to worker processes with the reader.
-
-    Raises:
-        BrokenImageError: on reading an image that is missing, broken, or of another size than the table says, in which
-            case its boxes do not fit.
-    """
-
-    def __init__(self, table: BoxTable, cache_bytes: int = 1 << 28, load: Load | None = None) -> None:
-        self.table = table
-        self.cache_bytes = cache_bytes
-        self.load = load
-        self._forget()
-
-    def _forget(self) -> None:
-        self._cache: OrderedDict[int, Image.Image] = OrderedDict()
-        self._held = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"table": self.table, "cache_bytes": self.cache_bytes, "load": self.load}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def __len__(self) -> int:
-        return self.table.num_images
-
-    def __getitem__(self, image_index: int) -> Image.Image:
-        if image_index in self._cache:
-            self._cache.move_to_end(image_index)
-            return self._cache[image_index]
-        if not 0 <= image_index < len(self):
-            raise IndexError(f"image_index must lie in [0, {len(self)}), got {image_index}")
-        image = _decode_sized(self.table, image_index, self.load)
-        if _bytes(image) <= self.cache_bytes:
-            self._cache[image_index] = image
-            self._held += _bytes(image)
-            while self._held > self.cache_bytes:
-                self._held -= _bytes(self._cache.popitem(last=False)[1])
-        return image
-
-    def pixel_scale(self, image_index: int, image: Image.Image) -> np.ndarray:
-        """(4,) factors from the table's boxes to pixels of `image`, which is image `image_index` at any size."""
-        return np.tile(np.array(image.size) / self.table.image_sizes[image_index], 2)
-
-    def cut(self, image_index: int, box: np.ndarray) -> np.ndarray:
-        """A box of the table, with the whole pixels at its border, as (h, w, 3) uint8."""
-        image = self[image_index]
-        x0, y0, x1, y1 = box * self.pixel_scale(image_index, image)
-        return np.asarray(image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))))
-
-
-def crop(
-    image: Image.Image,
-    box: np.ndarray | tuple[float, float, float, float],
-    size: int,
-    context: float = 0.0,
-    mode: CropMode = "resize",
-) -> np.ndarray:
-    """Cuts a box out of an image and scales it to a square, by an antialiased bicubic filter.
-
-    No pixel outside the box and its context is used, but for the fractional pixels at its border.
-
-    Args:
-        image: PIL RGB image.
-        box: x0 y0 x1 y1 in pixels.
-        size: side of the result in pixels.
-        context: share of the box's width (height) added at its left and right (top and bottom), cut at the image.
-        mode: `"resize"` squashes to a square; `"pad"` keeps the aspect ratio, centred, the rest filled with the crop's
-            mean colour.
-
-    Returns:
-        (size, size, 3) uint8.
-
-    Raises:
-        ValueError: the box has no area or lies outside the image, or another argument is out of range.
-    """
-    if image.mode != "RGB":
-        raise ValueError(f"crop takes RGB images, got mode {image.mode!r}: read it by ImageReader or convert it first")
-    if size < 1 or not context >= 0 or mode not in ("resize", "pad"):
-        raise ValueError(
-            f'crop takes size >= 1, context >= 0 and mode "resize" or "pad"; got size {size}, context {context}, '
-            f"mode {mode!r}"
-        )
-    x0, y0, x1, y1 = (float(side) for side in box)
-    if not (x1 > x0 and y1 > y0):
-        raise ValueError(f"box {(x0, y0, x1, y1)} has no area: expected x0 < x1 and y0 < y1")
-    wider, taller = context * (x1 - x0), context * (y1 - y0)
-    x0, x1 = max(x0 - wider, 0.0), min(x1 + wider, float(image.width))
-    y0, y1 = max(y0 - taller, 0.0), min(y1 + taller, float(image.height))
-    if not (x1 > x0 and y1 > y0):
-        raise ValueError(f"box {tuple(map(float, box))} lies outside the image of {image.width} x {image.height}")
-
-    # cut to whole pixels first: the filter would otherwise reach for neighbours outside the box
-    left, top = int(x0), int(y0)
-    cut = image.crop((left, top, int(np.ceil(x1)), int(np.ceil(y1))))
-    longest = max(x1 - x0, y1 - y0)
-    width = size if mode == "resize" else max(1, round(size * (x1 - x0) / longest))
-    height = size if mode == "resize" else max(1, round(size * (y1 - y0) / longest))
-    scaled = cut.resize(
-        (width, height),
-        Image.Resampling.BICUBIC,
-        box=(x0 - left, y0 - top, x1 - left, y1 - top),
-        reducing_gap=_REDUCING_GAP,
-    )
-    if (width, height) != (size, size):
-        # mean by rows first: numpy is slow over two axes at once
-        red, green, blue = np.rint(np.asarray(scaled).mean(axis=0, dtype=np.float32).mean(axis=0)).astype(int).tolist()
-        square = Image.new("RGB", (size, size), (red, green, blue))
-        square.paste(scaled, ((size - width) // 2, (size - height) // 2))
-        scaled = square
-    return np.array(scaled)
-
-
-def find_broken(table: BoxTable, num_workers: int = 1, load: Load | None = None) -> list[Problem]:
-    """Decodes every image file of a table fully, with a progress bar, and lists those that cannot be used.
-
-    Args:
-        table: whose images to check.
-        num_workers: number of threads (decoding releases the interpreter's lock).
-        load: as of `ImageReader`; called from all threads.
-
-    Returns:
-        One problem for each broken image, in the order of the table; `where` is its entry of `image_files`.
-    """
-    return [problem for problem in _check_all(table, num_workers, load) if problem]
-
-
-def drop_broken(table: BoxTable, num_workers: int = 1, load: Load | None = None) -> BoxTable:
-    """`find_broken`, then the table without those images, their problems recorded.
-
-    Raises:
-        ValueError: every image is broken.
-    """
-    found = _check_all(table, num_workers, load)
-    bad = [index for index, problem in enumerate(found) if problem]
-    return drop_images(table, bad, [problem for problem in found if problem])
-
-
-def _check_all(table: BoxTable, num_workers: int, load: Load | None) -> list[Problem | None]:
-    def check(index: int) -> Problem | None:
-        try:
-            _decode_sized(table, index, load)
-        except BrokenImageError as error:
-            return error.problem()
-        return None
-
-    with ThreadPool(max(1, num_workers)) as pool:
-        checks = pool.imap(check, range(table.num_images), chunksize=8)
-        return list(tqdm(checks, total=table.num_images, desc="checking images", unit="image"))
-
-
-def _decode_sized(table: BoxTable, index: int, load: Load | None) -> Image.Image:
-    file = str(table.image_files[index])
-    if not file:
-        where = f"image {table.image_ids[index]}"
-        raise BrokenImageError("missing_file", where, "no file: its annotations were read without images")
-    content = load(file) if load else None
-    image = decode(file, content)
-    width, height = (int(side) for side in table.image_sizes[index])
-    if not table.relative and image.size != (width, height):
-        raise size_mismatch(file, image.size, (width, height), "the table of boxes", content)
-    return image
-
-
-def _open(file: str, read: Callable[[Image.Image], _Result], content: bytes | None = None) -> _Result:
-    """Opens an image file and reads from it, every failure turned into one BrokenImageError."""
+def open_image(file: str, read: Callable[[Image.Image], _Result], content: bytes | None = None) -> _Result:
+    """Opens an image file, or its bytes, and reads from it, every failure turned into one BrokenImageError."""
     try:
-        with Image.open(file if content is None else io.BytesIO(content)) as image:
+        with Image.open(file if content is None else BytesIO(content), formats=_FORMATS) as image:
             return read(image)
     except FileNotFoundError as error:
         raise BrokenImageError("missing_file", file, "no such file") from error
     except UnidentifiedImageError as error:
-        empty = os.path.getsize(file) == 0 if content is None else not content
-        detail = "the file is empty" if empty else "not an image, or of a format Pillow does not know"
+        empty = (os.path.getsize(file) if content is None else len(content)) == 0
+        detail = "the file is empty" if empty else f"not an image of a known format ({', '.join(_FORMATS)})"
         raise BrokenImageError("not_an_image", file, detail) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning, where made an error
         detail = f"{error}; raise PIL.Image.MAX_IMAGE_PIXELS if the file is trusted"
@@ -301,9 +146,26 @@ def _open(file: str, read: Callable[[Image.Image], _Result], content: bytes | No
         raise BrokenImageError(reason, file, f"cannot be decoded: {error or type(error).__name__}") from error
 
 
+def shown_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as shown of an image of which only the header was read."""
+    return (image.height, image.width) if _is_turned(image) else (image.width, image.height)
+
+
 def _is_turned(image: Image.Image) -> bool:
     """Whether EXIF exchanges the stated width and height; Pillow states those of a TIFF exchanged already."""
     return image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+
+
+def _draft(image: Image.Image, scale: int) -> int:
+    """Has an opened JPEG decoded at 1/`scale`; the scale that it will be decoded at."""
+    if scale == 1 or image.format not in ("JPEG", "MPO"):
+        return 1
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 and (image.width % scale or image.height % scale):
+        return 1
+    asked = (image.width // scale, image.height // scale)
+    if 0 in asked or image.draft(None, asked) is None:
+        return 1
+    return scale
 
 
 def _tail(file: str) -> bytes:
@@ -324,7 +186,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         coloured = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
     return image.convert("RGB")
-
-
-def _bytes(image: Image.Image) -> int:
-    return image.width * image.height * _BYTES_PER_PIXEL

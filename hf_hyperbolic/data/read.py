@@ -10,7 +10,7 @@ from typing import Any
 
 from hf_hyperbolic.data import layouts
 from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.images import ImageReader, Load
+from hf_hyperbolic.data.image_reader import ImageReader, Load
 from hf_hyperbolic.data.layouts import Found
 
 

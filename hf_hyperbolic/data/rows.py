@@ -13,7 +13,8 @@ from PIL import ExifTags, Image
 from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem, drop_images
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import BrokenImageError, Load, decode
+from hf_hyperbolic.data.image_reader import Load
+from hf_hyperbolic.data.images import BrokenImageError, decode
 
 # images whose bytes are held, and whose hierarchies are built, at once
 _CHUNK = 64

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
-from hf_hyperbolic.data.images import CropMode
+from hf_hyperbolic.data.crops import CropMode
 from hf_hyperbolic.data.relations import CrossParents
 from hf_hyperbolic.retrieval import MEASURES
 

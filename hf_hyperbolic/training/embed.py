@@ -5,8 +5,9 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_hyperbolic.data.batches import node_crops
+from hf_hyperbolic.data.crops import CropMode
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.images import CropMode, ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
 
 
 def normalise(pixels: torch.Tensor, mean: list[float], std: list[float]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from accelerate import PartialState
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
-from hf_hyperbolic.data.images import drop_broken
+from hf_hyperbolic.data.image_reader import drop_broken
 from hf_hyperbolic.data.read import read_source
 from hf_hyperbolic.data.scenes import write_scenes
 

@@ -9,7 +9,7 @@ from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
 
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor

@@ -4,7 +4,7 @@ import numpy as np
 
 from hf_hyperbolic.data.boxes import BoxTable, drop_images
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_embeddings
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.crops import crop
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader, crop
+from hf_hyperbolic.data.image_reader import ImageReader
+from hf_hyperbolic.data.images import BrokenImageError
 
 WIDTH, HEIGHT = 100, 80
 # ids with gaps and out of order, one image without boxes, boxes of an image not together, a file in a subfolder

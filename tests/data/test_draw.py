@@ -5,7 +5,7 @@ from PIL import Image, ImageColor
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.draw import BOX_COLOURS, PairExample, box_colour, contact_sheet, draw_boxes, pair_sheet
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
 
 GREY = (120, 120, 120)
 CELL = 100

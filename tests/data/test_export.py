@@ -17,7 +17,7 @@ from hf_hyperbolic.data.builders import HierCoco
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import ImageReader
+from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.data.parquet import read_parquet
 from hf_hyperbolic.data.rows import hierarchy_rows, slice_images
 

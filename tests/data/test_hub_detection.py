@@ -9,7 +9,8 @@ from PIL import ExifTags, Image
 
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hub_detection import read_hub_detection
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader, drop_broken
+from hf_hyperbolic.data.image_reader import ImageReader, drop_broken
+from hf_hyperbolic.data.images import BrokenImageError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -10,7 +10,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from hf_hyperbolic.data.coco import read_coco
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader, crop, decode, probe
+from hf_hyperbolic.data.crops import crop
+from hf_hyperbolic.data.image_reader import ImageReader
+from hf_hyperbolic.data.images import BrokenImageError, decode, probe
 
 WIDTH, HEIGHT = 60, 40
 

@@ -1,23 +1,17 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from hf_hyperbolic.data import images as module
-from hf_hyperbolic.data.boxes import BoxTable, Problem
-from hf_hyperbolic.data.images import (
-    BrokenImageError,
-    ImageReader,
-    crop,
-    decode,
-    drop_broken,
-    drop_images,
-    find_broken,
-    probe,
-)
+from hf_hyperbolic.data.boxes import BoxTable, Problem, drop_images
+from hf_hyperbolic.data.crops import crop
+from hf_hyperbolic.data.image_reader import ImageReader, drop_broken, find_broken
+from hf_hyperbolic.data.images import BrokenImageError, decode, decode_scaled, probe
 
 WIDTH, HEIGHT = 60, 40
 
@@ -354,6 +348,128 @@ def test_any_box_gives_a_square_or_one_clear_error(x0, y0, x1, y1, size, context
 def test_bad_arguments_of_crop(arguments, message):
     with pytest.raises(ValueError, match=message):
         crop(**({"image": picture(), "box": (0, 0, 9, 9), "size": 8} | arguments))
+
+
+def block_means(shown: np.ndarray, scale: int) -> np.ndarray:
+    """Means of the whole scale x scale blocks of an image: what a decoder of fractions gives, but for its rounding."""
+    height, width = (side // scale * scale for side in shown.shape[:2])
+    return shown[:height, :width].reshape(height // scale, scale, width // scale, scale, 3).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_a_scaled_pixel_covers_a_block_of_the_image_as_shown(tmp_path, orientation, scale):
+    file = str(tmp_path / "image.jpg")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    for size in [(160, 96), (157, 99)]:
+        picture(*size).save(file, exif=exif, quality=98, subsampling=0)
+        full, found = decode(file), decode_scaled(file, scale)
+        assert found.size == full.size
+        if orientation > 1 and size[0] % 2:
+            assert found.scale == 1, "its rounded-up edge would lie on the wrong side"
+        else:
+            assert found.scale == scale
+            assert found.image.size == tuple(-(-side // scale) for side in full.size)
+        means = block_means(pixels(full), found.scale)
+        rows, columns = means.shape[:2]
+        # off by half a scaled pixel, the ramps alone would differ by more
+        assert np.abs(pixels(found.image)[:rows, :columns] - means).mean() < 0.7
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_size_of_a_turned_tiff(tmp_path, orientation):
+    file = str(tmp_path / "image.tif")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    picture().save(file, exif=exif)
+    found = decode_scaled(file)
+    assert found.size == found.image.size == probe(file)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_only_jpegs_are_scaled(tmp_path, suffix):
+    file = str(tmp_path / f"image.{suffix}")
+    picture().save(file)
+    found = decode_scaled(file, 4)
+    assert (found.scale, found.size) == (1, (WIDTH, HEIGHT))
+    np.testing.assert_array_equal(pixels(found.image), pixels(decode(file)))
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_scaled_jpegs_of_other_modes(tmp_path, mode):
+    file = str(tmp_path / "image.jpg")
+    picture(160, 96).convert(mode).save(file, quality=98)
+    found = decode_scaled(file, 4)
+    assert found.scale == 4
+    assert np.abs(pixels(found.image) - block_means(pixels(decode(file)), 4)).mean() < 1.5
+
+
+def test_a_jpeg_smaller_than_the_scale_is_decoded_in_full(tmp_path):
+    file = str(tmp_path / "image.jpg")
+    picture(5, 40).save(file)
+    assert (decode_scaled(file, 8).scale, decode_scaled(file, 4).scale) == (1, 4)
+
+
+@pytest.mark.parametrize(("make", "reason", "detail"), BROKEN)
+def test_broken_files_are_broken_at_every_scale_and_as_bytes(tmp_path, make, reason, detail):
+    path = make(tmp_path / "photo.jpg")
+    with pytest.raises(BrokenImageError, match=detail) as caught:
+        decode_scaled(str(path), 8)
+    assert caught.value.reason == reason
+    if path.is_file():
+        with pytest.raises(BrokenImageError, match=detail) as caught:
+            decode_scaled("row 7", 8, path.read_bytes())
+        assert (caught.value.reason, caught.value.file) == (reason, "row 7")
+
+
+def test_bytes_are_decoded_as_their_file(tmp_path):
+    file = jpeg(tmp_path / "photo.jpg")
+    for scale in (1, 4):
+        a, b = decode_scaled(str(file), scale), decode_scaled("name", scale, file.read_bytes())
+        assert a[1:] == b[1:]
+        np.testing.assert_array_equal(pixels(a.image), pixels(b.image))
+
+
+def test_pixels_do_not_depend_on_what_the_cache_holds(four, opens):
+    fresh = {scale: pixels(ImageReader(table(four)).read(0, scale).image) for scale in (1, 2, 4)}
+    opens.clear()
+    for order in ([1, 2, 4], [4, 2, 1], [2, 1, 4]):
+        reader = ImageReader(table(four))
+        for scale in order * 2:
+            found = reader.read(0, scale)
+            assert found.scale == scale
+            np.testing.assert_array_equal(pixels(found.image), fresh[scale])
+    assert len(opens) == 9, "each scale is decoded once and then kept"
+
+
+def test_cache_counts_the_pixels_of_every_scale(four, opens):
+    # room for one image in full and one at half: a second full one pushes out the least recently used
+    reader = ImageReader(table(four), cache_bytes=WIDTH * HEIGHT * 5)
+    for index, scale in [(0, 1), (0, 2), (1, 1), (0, 2), (0, 1)]:
+        reader.read(index, scale)
+    assert opens == [four[0], four[0], four[1], four[0]]
+
+
+def test_a_scaled_image_of_another_size_than_its_boxes_were_drawn_on(four):
+    # half of 60 x 40 is half of 59 x 39 as well: the header's size must be compared
+    with pytest.raises(BrokenImageError, match="shows 60 x 40 pixels") as caught:
+        ImageReader(table(four, [(WIDTH - 1, HEIGHT - 1)] * 4)).read(0, 2)
+    assert caught.value.reason == "size_mismatch"
+
+
+def test_sizes_of_a_relative_table_come_from_the_header(four, monkeypatch):
+    shares = replace(table(four, [(1, 1)] * 4), relative=True)
+    shares.boxes[:] = np.tile([[0.25, 0.25, 0.75, 0.5]], (8, 1))
+    reader = pickle.loads(pickle.dumps(ImageReader(shares)))
+    with monkeypatch.context() as only_headers:
+        only_headers.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
+        only_headers.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
+        assert reader.size(2) == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(reader.pixel_scale(2), [WIDTH, HEIGHT] * 2)
+    assert reader.cut(2, shares.boxes[4]).shape == (HEIGHT // 4, WIDTH // 2, 3)
+    with pytest.raises(IndexError):
+        reader.size(4)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from PIL import Image
 from hf_hyperbolic.data.boxes import drop_images
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader, find_broken
+from hf_hyperbolic.data.image_reader import ImageReader, find_broken
+from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.lvis import read_lvis
 
 WIDTH, HEIGHT = 100, 80

@@ -12,7 +12,8 @@ from hf_hyperbolic.data import parquet as module
 from hf_hyperbolic.data.boxes import Federation, Problem
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
-from hf_hyperbolic.data.images import BrokenImageError, ImageReader, find_broken
+from hf_hyperbolic.data.image_reader import ImageReader, find_broken
+from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.parquet import ParquetImages, read_parquet
 from hf_hyperbolic.data.rows import slice_images
 

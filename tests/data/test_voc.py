@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from hf_hyperbolic.data.crops import crop
 from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.images import ImageReader, crop
+from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.data.voc import VOC_CLASSES, VOC_PARTS, read_voc
 
 WIDTH, HEIGHT = 100, 80
