@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from typing import NamedTuple, TypeVar
 
@@ -128,7 +129,7 @@ def size_mismatch(
 def open_image(file: str, read: Callable[[Image.Image], _Result], content: bytes | None = None) -> _Result:
     """Opens an image file, or its bytes, and reads from it, every failure turned into one BrokenImageError."""
     try:
-        with Image.open(file if content is None else BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(file if content is None else BytesIO(content), formats=_formats()) as image:
             return read(image)
     except FileNotFoundError as error:
         raise BrokenImageError("missing_file", file, "no such file") from error
@@ -144,6 +145,13 @@ def open_image(file: str, read: Callable[[Image.Image], _Result], content: bytes
     except Exception as error:  # on malformed bytes Pillow's format plugins raise whatever comes
         reason = "truncated" if "truncated" in str(error).lower() else "broken_image"
         raise BrokenImageError(reason, file, f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def shown_size(image: Image.Image) -> tuple[int, int]:

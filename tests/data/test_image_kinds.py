@@ -311,3 +311,14 @@ def test_names_may_lie_about_the_format(save, tmp_path):
     assert decode(save(content, "image.jpg")).size == (WIDTH, HEIGHT)
     with pytest.raises(BrokenImageError, match="not an image"):
         decode(save(b"%!not a photograph", "page.jpg"))
+
+
+@pytest.mark.parametrize("read", [decode, probe])
+def test_no_other_program_is_called_for_a_file_that_claims_to_be_a_picture(tmp_path, monkeypatch, read):
+    """Pillow would hand PostScript to Ghostscript, whatever the file is called."""
+    monkeypatch.setattr("subprocess.check_call", lambda *args, **kwargs: pytest.fail("another program was called"))
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(BrokenImageError) as caught:
+        read(str(file))
+    assert caught.value.reason == "not_an_image"
