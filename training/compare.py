@@ -85,12 +85,10 @@ def train(folder: Path, settings: list[str]) -> None:
 def figures(system: System, split: str) -> Figures:
     """The compared figures of one run: value, chance, ceiling, and of the AUC the category-pair oracle."""
     args = system.args
-    places = (args.scenes_dir, args.train_scenes, args.min_box_size, args.threshold)
-    _, train_hierarchy = load_split(args.data, "train", *places)
-    table, hierarchy = load_split(args.data, split, args.scenes_dir, args.val_scenes, args.min_box_size, args.threshold)
+    train_hierarchy, held_out = load_split(args, "train").hierarchy, load_split(args, split)
     found: Mapping[str, Any] = evaluate_embeddings(
-        system.embed(table, hierarchy),
-        hierarchy,
+        system.embed(held_out),
+        held_out.hierarchy,
         system.curvature,
         measures=sorted(set(system.measures.values())),
         train_hierarchy=train_hierarchy,

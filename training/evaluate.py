@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from transformers import HfArgumentParser
 
-from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
 from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.evaluation import evaluate_per_query, format_table, paired_difference, save_per_query
 from hf_hyperbolic.report import write_report
@@ -79,16 +78,13 @@ def main(argv: list[str] | None = None) -> None:
     others = [*baselines, untrained(args, device)]
     data = options.data or args.data
 
-    def load(split: str, scenes: int) -> tuple[BoxTable, Hierarchy]:
-        return load_split(data, split, args.scenes_dir, scenes, args.min_box_size, args.threshold)
-
-    table, hierarchy = load(options.split, args.val_scenes)
-    _, train_hierarchy = load("train", args.train_scenes)
+    held_out, train_hierarchy = load_split(args, options.split, data), load_split(args, "train", data).hierarchy
+    hierarchy = held_out.hierarchy
 
     results, per_query, embeddings = {}, {}, {}
     for each in (system, *others):
         print(f"embedding with {each.name}")
-        embeddings[each.name] = each.embed(table, hierarchy)
+        embeddings[each.name] = each.embed(held_out)
         results[each.name], per_query[each.name] = evaluate_per_query(
             embeddings[each.name], hierarchy, each.curvature, train_hierarchy=train_hierarchy, seed=options.seed
         )
@@ -101,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, values in per_query.items():
         save_per_query(output / f"per_query-{'-'.join(re.findall('[A-Za-z0-9]+', name))}.npz", values)
 
-    reader = ImageReader(table, cache_bytes=2**28)
+    reader = held_out.images(cache_bytes=2**28)
 
     def crop_of(node: int) -> np.ndarray:
         return reader.cut(int(hierarchy.node_image[node]), hierarchy.node_box[node])

@@ -19,20 +19,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from safetensors.torch import save_file
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
-from hf_hyperbolic.data import BoxTable, Hierarchy, ImageReader
-from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
 from hf_hyperbolic.data.files import replace_folder, write_text
-from hf_hyperbolic.data.relations import RelationIndex
 from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
 from hf_hyperbolic.training.embed import normalise
+from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.precision import resolve_precision
@@ -115,19 +112,12 @@ def main(argv: list[str] | None = None) -> None:
         f"the run goes to {output}"
     )
 
-    def load(split: str, scenes: int) -> tuple[BoxTable, Hierarchy]:
-        return load_split(
-            args.data, split, args.scenes_dir, scenes, args.min_box_size, args.threshold, args.num_workers
-        )
-
-    table, hierarchy = load("train", args.train_scenes)
-    val_table, val_hierarchy = load("val", args.val_scenes)
-    for name, split_table, split in (("train", table, hierarchy), ("val", val_table, val_hierarchy)):
-        skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(split_table.skipped().items())) or "nothing"
-        accelerator.print(
-            f"{name}: {split_table.num_images} images, {split_table.num_boxes} boxes, {len(split.ancestry)} entailment "
-            f"pairs, {split.level.max() + 1} levels, {len(split.class_names)} classes; skipped {skipped}"
-        )
+    train_split = None if args.stream else load_split(args, "train")
+    val_split = load_split(args, "val")
+    accelerator.print(f"train: {train_split.summary() if train_split else 'read as it comes'}")
+    accelerator.print(f"val: {val_split.summary()}")
+    shard = (accelerator.process_index, accelerator.num_processes)
+    feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
     model = build_model(args)
     if unused := freeze_unused(model, args.image_size):
@@ -137,13 +127,16 @@ def main(argv: list[str] | None = None) -> None:
     optimizer = torch.optim.AdamW(
         parameter_groups(model, args), lr=args.learning_rate, betas=(args.adam_beta1, args.adam_beta2)
     )
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # convolutions are about 1.2 times faster so, on a CPU too
+    # convolutions are about 1.2 times faster so, on a CPU too
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
     progress = checkpoints.Progress()
     peaks = [group["peak"] for group in optimizer.param_groups]
     if args.resume and (checkpoint := checkpoints.latest(output / "checkpoints")):
-        progress = checkpoints.load(accelerator, checkpoint)
+        progress, position = checkpoints.load(accelerator, checkpoint)
+        if position is not None:
+            feed.resume(position)
         accelerator.print(f"resumed from {checkpoint}")
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
@@ -154,19 +147,7 @@ def main(argv: list[str] | None = None) -> None:
         keep_metrics_until(output / "metrics.jsonl", progress.step)
     accelerator.init_trackers("tensorboard")
 
-    plan = BatchPlan(args.scenes_per_batch, args.boxes_per_scene, args.mated_boxes_per_scene, args.mates_per_box)
-    sampler = BatchSampler(hierarchy, plan, args.seed, args.class_exponent)
-    relations = RelationIndex(hierarchy, args.cross_parents)
-    cache = int(args.image_cache_gb * 2**30)
-    batches = CropBatches(
-        ImageReader(table, cache), hierarchy, sampler, args.image_size, args.context, args.crop_mode, args.flip,
-        shard=(accelerator.process_index, accelerator.num_processes),
-    )  # fmt: skip
-    loader = DataLoader(
-        batches, batch_size=None, sampler=range(progress.step, args.max_steps), num_workers=args.num_workers,
-        pin_memory=accelerator.device.type == "cuda",
-    )  # fmt: skip
-    validation = Validation(val_table, args, mean, std, cache)
+    validation = Validation(val_split, args, mean, std, cache_bytes=int(args.image_cache_gb * 2**30))
 
     stop_requested = False
 
@@ -184,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     model = accelerator.unwrap_model(prepared)
     prepared.train()
-    for batch in loader:
+    for batch in feed.loader(progress.step):
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate_factor(progress.step, args)
         for message in set(batch["broken"]) - broken:
@@ -194,7 +175,8 @@ def main(argv: list[str] | None = None) -> None:
         with accelerator.autocast():
             embeds = prepared(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).embeds
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
-        masks = PairMasks.from_relations(relations.relations(nodes.cpu().numpy()), embeds.device)
+        relations, is_scene = feed.relations(batch, nodes.cpu().numpy())
+        masks = PairMasks.from_relations(relations, embeds.device)
         if not masks.own.any():
             raise SystemExit(
                 f"step {progress.step} has no pair to learn from: {len(broken)} images could not be read so far. Check "
@@ -217,13 +199,13 @@ def main(argv: list[str] | None = None) -> None:
 
         if progress.step % args.logging_steps == 0 or progress.step == 1:
             radii = model.radii(embeds.detach())
-            is_scene = torch.from_numpy(hierarchy.node_label[nodes.cpu().numpy()] == -1)
+            scenes = torch.from_numpy(is_scene).to(radii.device)
             figures = {
                 **parts,
                 "curvature": model.curvature.item(),
                 "temperature": model.temperature.item(),
-                "radius_scene": radii[is_scene].mean().item(),
-                "radius_box": radii[~is_scene].mean().item(),
+                "radius_scene": radii[scenes].mean().item(),
+                "radius_box": radii[~scenes].mean().item(),
                 "learning_rate": args.learning_rate * learning_rate_factor(progress.step - 1, args),
                 "seconds": time.time() - started,
             }
@@ -246,7 +228,7 @@ def main(argv: list[str] | None = None) -> None:
                 if figures["val_score"] > progress.best:
                     progress.best, progress.best_step = figures["val_score"], progress.step
                     save_model(model, args, processor, output / "best")
-            checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints)
+            checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
         if stop_requested and not finished:
             raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
     bar.close()

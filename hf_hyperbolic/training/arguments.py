@@ -30,14 +30,27 @@ class TrainArguments:
     data: str = field(
         default="scenes",
         metadata={
-            "help": "'scenes' for the embedded scenes, or a folder with instances_train.json, instances_val.json "
-            "(COCO format) and the images"
+            "help": "'scenes' for the embedded scenes; a folder with instances_{train,val}.json (COCO) "
+            "and the images; or whatever else read_source knows: LVIS, Pascal VOC, Open Images, exported Parquet, a "
+            "detection data set of the Hub"
         },
     )
     scenes_dir: str = field(default="outputs/scenes", metadata={"help": "where the embedded scenes are rendered to"})
     train_scenes: int = field(default=6000, metadata={"help": "embedded scenes to train on"})
     val_scenes: int = field(default=400, metadata={"help": "embedded scenes to validate on"})
     threshold: float = field(default=0.8, metadata={"help": "share of a box inside another that makes it its child"})
+    deny_pairs: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "class pairs that are no whole and part whatever their boxes: 'vegetation>window' 'person>car'"
+        },
+    )
+    stream: bool = field(
+        default=False,
+        metadata={
+            "help": "read the training split as it comes; for exported Parquet, whose pairs are taken as they are"
+        },
+    )
     min_box_size: float = field(
         default=4.0, metadata={"help": "boxes narrower or lower than this are skipped (pixels)"}
     )
@@ -149,6 +162,18 @@ class TrainArguments:
                 raise ValueError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.similarity_temperature <= 0:
             raise ValueError(f"--similarity_temperature must be positive, got {self.similarity_temperature}")
+        for pair in self.deny_pairs:
+            if not all(pair.partition(">")[::2]) or pair.count(">") != 1:
+                raise ValueError(f"--deny_pairs takes 'parent class>child class', got {pair!r}")
+        if self.stream and (self.data == "scenes" or self.mated_boxes_per_scene or self.class_exponent != 1):
+            raise ValueError(
+                "--stream true needs --data with exported Parquet, --mated_boxes_per_scene 0 and --class_exponent 1: a "
+                "stream cannot seek out boxes of a class"
+            )
+        if self.stream and (self.deny_pairs or self.threshold != TrainArguments.threshold):
+            raise ValueError(
+                "--stream true takes the exported pairs as they are: give threshold and guards to the export"
+            )
         if not 0 < self.threshold <= 1:
             raise ValueError(f"--threshold must lie in (0, 1], got {self.threshold}")
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -27,10 +28,13 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def save(accelerator: Accelerator, folder: Path, progress: Progress, keep: int) -> None:
+def save(
+    accelerator: Accelerator, folder: Path, progress: Progress, keep: int, position: dict[str, Any] | None = None
+) -> None:
     """Writes `step-NNNNNNNN` aside, renames it, then prunes all but the newest `keep`.
 
-    Every process must call it; a process killed in the middle leaves only a folder that `latest` does not look at.
+    `position` is where this process's feed stands, if the step does not say. Every process must call it; a process
+    killed in the middle leaves only a folder that `latest` does not look at.
     """
     final = folder / f"step-{progress.step:08d}"
     aside = folder / f"writing-{final.name}"
@@ -39,6 +43,8 @@ def save(accelerator: Accelerator, folder: Path, progress: Progress, keep: int) 
         aside.mkdir(parents=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(aside))
+    if position is not None:
+        (aside / _position_name(accelerator)).write_text(json.dumps(position))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (aside / "progress.json").write_text(json.dumps(asdict(progress)))
@@ -49,7 +55,15 @@ def save(accelerator: Accelerator, folder: Path, progress: Progress, keep: int) 
     accelerator.wait_for_everyone()
 
 
-def load(accelerator: Accelerator, checkpoint: Path) -> Progress:
-    """Restores weights, optimiser and random states, and says where the run stood."""
+def load(accelerator: Accelerator, checkpoint: Path) -> tuple[Progress, dict[str, Any] | None]:
+    """Restores weights, optimiser and random states; says where the run and this process's feed stood."""
     accelerator.load_state(str(checkpoint))
-    return Progress(**json.loads((checkpoint / "progress.json").read_text()))
+    position = checkpoint / _position_name(accelerator)
+    return (
+        Progress(**json.loads((checkpoint / "progress.json").read_text())),
+        json.loads(position.read_text()) if position.exists() else None,
+    )
+
+
+def _position_name(accelerator: Accelerator) -> str:
+    return f"position-{accelerator.process_index}.json"

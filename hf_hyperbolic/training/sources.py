@@ -1,53 +1,87 @@
-"""From the `data` setting of a run to boxes and hierarchies."""
+"""From the `data` setting of a run to boxes, hierarchies and images."""
 
 import os
+from dataclasses import dataclass
 
+import numpy as np
 from accelerate import PartialState
 
-from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.boxes import BoxTable, drop_images
 from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.guards import Guards, build_guarded_hierarchy
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
-from hf_hyperbolic.data.image_reader import drop_broken
-from hf_hyperbolic.data.read import read_source
+from hf_hyperbolic.data.image_reader import ImageReader, Load, drop_broken
+from hf_hyperbolic.data.read import Source, read_source
 from hf_hyperbolic.data.scenes import write_scenes
+from hf_hyperbolic.training.arguments import TrainArguments
 
 
-def load_split(
-    data: str,
-    split: str,
-    scenes_dir: str = "outputs/scenes",
-    scenes: int = 400,
-    min_box_size: float = 4.0,
-    threshold: float = 0.8,
-    num_workers: int = 0,
-) -> tuple[BoxTable, Hierarchy]:
-    """The boxes of a split and their hierarchy.
+@dataclass(frozen=True)
+class Split:
+    """A split of a data set.
+
+    Attributes:
+        table: its boxes.
+        hierarchy: what they contain.
+        load: image file -> content, where the images are no files of their own.
+    """
+
+    table: BoxTable
+    hierarchy: Hierarchy
+    load: Load | None = None
+
+    def images(self, cache_bytes: int) -> ImageReader:
+        return ImageReader(self.table, cache_bytes, self.load)
+
+    def summary(self) -> str:
+        """One line: images, boxes, pairs, levels, classes, and what was skipped."""
+        skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.table.skipped().items())) or "nothing"
+        return (
+            f"{self.table.num_images} images, {self.table.num_boxes} boxes, {len(self.hierarchy.ancestry)} entailment "
+            f"pairs, {self.hierarchy.level.max() + 1} levels, {len(self.hierarchy.class_names)} classes; "
+            f"skipped {skipped}"
+        )
+
+
+def load_split(args: TrainArguments, split: str, data: str | None = None) -> Split:
+    """The boxes of a split, their hierarchy and their images.
 
     Args:
-        data: `"scenes"`, or any source that `read_source` recognises and whose images are files: a folder with
-            `instances_{split}.json` in COCO format and the images beside it, a folder in Pascal VOC's layout, ...
+        args: of a run; its data settings are used.
         split: `"train"`, `"val"`, ...; the embedded scenes have `"test"` and `"ood"` (out of domain) too.
-        scenes_dir: where embedded scenes are rendered to, once.
-        scenes: how many of them.
-        min_box_size: boxes narrower or lower than this, in pixels, are skipped.
-        threshold: see `build_hierarchy`.
-        num_workers: processes that render, all processors when 0, and threads that check.
+        data: another data set than the run's.
 
     Raises:
         FileNotFoundError: no such source, or it has no such split.
-        ValueError: nothing usable is left of it, or its images are no files.
+        ValueError: nothing usable is left of it, or its images are not at hand.
     """
+    data = data or args.data
     if data == "scenes":
+        count = args.train_scenes if split == "train" else args.val_scenes
         with PartialState().main_process_first():
-            annotations = write_scenes(scenes_dir, split, scenes, num_workers=num_workers or os.cpu_count() or 1)
-        table = read_coco(annotations, min_size=min_box_size)
+            annotations = write_scenes(
+                args.scenes_dir, split, count, num_workers=args.num_workers or os.cpu_count() or 1
+            )
+        source = Source(read_coco(annotations, min_size=args.min_box_size), None, "coco")
     else:
-        source = read_source(data, split, min_size=min_box_size)
+        source = read_source(data, split, min_size=args.min_box_size)
         source.require_images()
-        if source.load is not None:
-            raise ValueError(f"{data}: training and evaluation read images from files; format {source.format} has none")
-        table = source.table
-        if split != "train":
-            # every node of it will be embedded; in training a broken image is skipped when it is met
-            table = drop_broken(table, max(1, num_workers))
-    return table, build_hierarchy(table, threshold=threshold)
+    table = source.table
+    if data != "scenes" and split != "train":
+        # every node of it will be embedded; in training a broken image is skipped when it is met
+        table = drop_broken(table, max(1, args.num_workers), source.load)
+    return Split(table, hierarchy_for(table, args), source.load)
+
+
+def first_images(split: Split, count: int, args: TrainArguments) -> Split:
+    """The split's first `count` images."""
+    table = drop_images(split.table, np.arange(min(count, split.table.num_images), split.table.num_images), [])
+    return Split(table, hierarchy_for(table, args), split.load)
+
+
+def hierarchy_for(table: BoxTable, args: TrainArguments) -> Hierarchy:
+    """What the boxes contain by the run's threshold, less the pairs it denies."""
+    if not args.deny_pairs:
+        return build_hierarchy(table, args.threshold)
+    deny = [(parent, child) for parent, _, child in (pair.partition(">") for pair in args.deny_pairs)]
+    return build_guarded_hierarchy(table, Guards(deny=deny), args.threshold)[0]

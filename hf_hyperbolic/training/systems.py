@@ -7,14 +7,12 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
 
-from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
+from hf_hyperbolic.training.sources import Split
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,12 @@ class System:
     def curvature(self) -> float:
         return self.model.curvature.item()
 
-    def embed(self, table: BoxTable, hierarchy: Hierarchy, progress: bool = True) -> np.ndarray:
+    def embed(self, split: Split, progress: bool = True) -> np.ndarray:
         """(N, D) embeddings of every node."""
-        reader = ImageReader(table, cache_bytes=0)
         mean, std = self.processor.image_mean, self.processor.image_std
         return embed_nodes(
-            self.model, reader, hierarchy, np.arange(hierarchy.num_nodes), self.args.image_size, mean, std,
+            self.model, split.images(0), split.hierarchy, np.arange(split.hierarchy.num_nodes), self.args.image_size,
+            mean, std,
             self.args.context, self.args.crop_mode, progress=progress,
         )  # fmt: skip
 

@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from hf_hyperbolic.data.boxes import BoxTable, drop_images
-from hf_hyperbolic.data.hierarchy import build_hierarchy
-from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_embeddings
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
+from hf_hyperbolic.training.sources import Split, first_images
 
 
 class Validation:
@@ -21,11 +19,10 @@ class Validation:
     """
 
     def __init__(
-        self, table: BoxTable, args: TrainArguments, mean: list[float], std: list[float], cache_bytes: int
+        self, split: Split, args: TrainArguments, mean: list[float], std: list[float], cache_bytes: int
     ) -> None:
-        table = drop_images(table, np.arange(min(args.eval_images, table.num_images), table.num_images), [])
-        self.reader = ImageReader(table, cache_bytes)
-        self.hierarchy = build_hierarchy(table, threshold=args.threshold)
+        split = first_images(split, args.eval_images, args)
+        self.reader, self.hierarchy = split.images(cache_bytes), split.hierarchy
         self.args, self.mean, self.std = args, mean, std
 
     def __call__(self, model: HyperbolicCLIPVisionModel) -> dict[str, float]:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.data.write_coco import write_coco
 from hf_hyperbolic.training import sources
-from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.sources import first_images, load_split
 
 
 @pytest.fixture
@@ -28,29 +30,58 @@ def table(tmp_path):
     )
 
 
+def args_for(folder, **settings):
+    return TrainArguments(data=str(folder), **settings)
+
+
 def test_a_source_as_coco_publishes_it(table, tmp_path):
     write_coco(table, tmp_path / "annotations" / "instances_val2017.json")
-    found, hierarchy = load_split(str(tmp_path), "val", min_box_size=5.5)
-    assert found.image_files.tolist() == table.image_files.tolist()
-    assert found.num_boxes == 2
-    assert len(hierarchy.direct) == 2
+    found = load_split(args_for(tmp_path, min_box_size=5.5), "val")
+    assert found.table.image_files.tolist() == table.image_files.tolist()
+    assert found.table.num_boxes == 2
+    assert len(found.hierarchy.direct) == 2
+    assert "skipped 1 too_small" in found.summary()
 
 
 def test_broken_images_are_met_when_training_and_dropped_before_evaluation(table, tmp_path):
     for split in ("train", "val"):
         write_coco(table, tmp_path / f"instances_{split}.json")
     (tmp_path / "pictures" / "1.png").write_bytes(b"")
-    assert load_split(str(tmp_path), "train")[0].num_images == 2
-    assert load_split(str(tmp_path), "val")[0].num_images == 1
+    args = args_for(tmp_path)
+    assert load_split(args, "train").table.num_images == 2
+    assert load_split(args, "val").table.num_images == 1
 
 
-def test_images_must_be_files(table, monkeypatch):
+def test_images_may_be_rows_of_a_data_set_but_must_be_at_hand(table, monkeypatch):
     def give(source):
         monkeypatch.setattr(sources, "read_source", lambda *_, **__: source)
 
     give(Source(replace(table, image_files=np.array(["", ""])), None, "open_images"))
     with pytest.raises(ValueError, match="not at hand"):
-        load_split("x", "train")
-    give(Source(table, lambda name: b"", "parquet"))
-    with pytest.raises(ValueError, match="read images from files; format parquet has none"):
-        load_split("x", "train")
+        load_split(args_for("x"), "train")
+    content = BytesIO()
+    Image.new("RGB", (50, 40), "red").save(content, "PNG")
+    rows = replace(table, image_files=np.array(["row 0", "row 1"]))
+    give(Source(rows, lambda name: content.getvalue() if name == "row 0" else b"", "parquet"))
+    found = load_split(args_for("x"), "val")
+    assert found.table.image_files.tolist() == ["row 0"]  # the other is broken
+    assert found.images(0)[0].getpixel((3, 3)) == (255, 0, 0)
+
+
+def test_denied_pairs_are_no_whole_and_part(table, tmp_path):
+    write_coco(table, tmp_path / "instances_train.json")
+    boxes_only = lambda split: split.hierarchy.ancestry[split.hierarchy.ancestry[:, 0] >= 2].tolist()  # noqa: E731
+    assert boxes_only(load_split(args_for(tmp_path), "train")) == [[2, 3]]
+    assert boxes_only(load_split(args_for(tmp_path, deny_pairs=["a>b"]), "train")) == []
+    with pytest.raises(ValueError, match="'c', which the table does not have"):
+        load_split(args_for(tmp_path, deny_pairs=["a>c"]), "train")
+    with pytest.raises(ValueError, match="parent class>child class"):
+        args_for(tmp_path, deny_pairs=["a-b"])
+
+
+def test_the_first_images_of_a_split(table, tmp_path):
+    write_coco(table, tmp_path / "instances_train.json")
+    args = args_for(tmp_path)
+    found = first_images(load_split(args, "train"), 1, args)
+    assert found.table.num_images == found.hierarchy.num_images == 1
+    assert found.table.num_boxes == 2

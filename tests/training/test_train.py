@@ -13,6 +13,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
+from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.export import export_parquet
+
 pytestmark = pytest.mark.slow
 
 
@@ -188,3 +191,42 @@ def test_a_half_written_line_of_figures_does_not_block_resuming(data, train, sma
         lines.write('{"step": 3, "lo')
     train("--data", data, "--output_dir", run, *small, "--resume", "true")
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()][-1] == 8
+
+
+@pytest.fixture(scope="module")
+def parquet(data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "set"
+    for split in ("train", "val"):
+        export_parquet(read_coco(data / f"instances_{split}.json"), folder, split, rows_per_shard=6)
+    return folder
+
+
+def test_exported_parquet_trains_as_the_files_it_was_made_from(parquet, data, whole_run, tmp_path, train, small):
+    train("--data", parquet, "--output_dir", tmp_path / "run", *small)
+    found = weights(tmp_path / "run")
+    assert all(torch.equal(tensor, found[name]) for name, tensor in weights(whole_run).items())
+
+
+def test_a_stream_that_was_stopped_goes_on_to_the_same_weights(parquet, tmp_path, train, small):
+    settings = [*small, "--stream", "true", "--mated_boxes_per_scene", "0"]
+    printed = train("--data", parquet, "--output_dir", tmp_path / "whole", *settings)
+    assert "read as it comes" in printed
+    stopped = tmp_path / "stopped"
+    shutil.copytree(tmp_path / "whole", stopped)
+    shutil.rmtree(stopped / "final")
+    shutil.rmtree(stopped / "checkpoints" / "step-00000008")
+    train("--data", parquet, "--output_dir", stopped, *settings, "--resume", "true")
+    found = weights(stopped)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in weights(tmp_path / "whole").items())
+
+
+def test_two_processes_share_a_stream(parquet, tmp_path, train, small):
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    settings = [*small, "--stream", "true", "--mated_boxes_per_scene", "0", "--mixed_precision", "no"]
+    two = {"launcher": launcher, "ACCELERATE_USE_CPU": "true"}
+    printed = train("--data", parquet, "--output_dir", tmp_path / "two", *settings, **two)
+    assert "2 process(es)" in printed
+    positions = sorted(path.name for path in (tmp_path / "two" / "checkpoints" / "step-00000008").glob("position-*"))
+    assert positions == ["position-0.json", "position-1.json"]
+    assert (tmp_path / "two" / "final" / "model.safetensors").exists()

@@ -1,0 +1,113 @@
+"""Where a run's batches come from: a table of boxes at hand, or Parquet shards that are read as they come.
+
+A feed has `loader(step)`, the batches from a step on, and `relations(batch, nodes)`, how the nodes of all processes'
+batches are related. Its `position()` is what it must be told, beside the step, to go on where it stood.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+from accelerate.utils import gather_object
+from torch.utils.data import DataLoader
+
+from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
+from hf_hyperbolic.data.relations import RelationIndex, Relations
+from hf_hyperbolic.data.row_hierarchies import join_hierarchies
+from hf_hyperbolic.data.streaming import StreamedBatches
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.sources import Split
+
+Shard = tuple[int, int]
+
+
+class Feed(Protocol):
+    """What the training loop asks of either feed."""
+
+    def loader(self, step: int) -> Iterator[dict[str, Any]]:
+        """Batches of this process, from `step` to the last."""
+
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
+        """Relations among (n,) gathered `nodes`, in order of rank, and (n,) bool: which are full scenes."""
+
+    def position(self) -> dict[str, Any] | None:
+        """What `resume` takes after the batches used so far; None where the step says it all."""
+
+    def resume(self, position: dict[str, Any]) -> None:
+        """Goes on from a position; before `loader`."""
+
+
+def plan_of(args: TrainArguments) -> BatchPlan:
+    return BatchPlan(args.scenes_per_batch, args.boxes_per_scene, args.mated_boxes_per_scene, args.mates_per_box)
+
+
+class TableFeed:
+    """Batches that are a function of (seed, step), each process taking its part of them."""
+
+    def __init__(self, split: Split, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> None:
+        self.hierarchy = split.hierarchy
+        self._relations = RelationIndex(split.hierarchy, args.cross_parents)
+        sampler = BatchSampler(split.hierarchy, plan_of(args), args.seed, args.class_exponent)
+        images = split.images(int(args.image_cache_gb * 2**30))
+        self._batches = CropBatches(
+            images, split.hierarchy, sampler, args.image_size, args.context, args.crop_mode, args.flip, shard
+        )
+        self._args, self._pin_memory = args, pin_memory
+
+    def loader(self, step: int) -> Iterator[dict[str, Any]]:
+        return iter(
+            DataLoader(
+                self._batches, batch_size=None, sampler=range(step, self._args.max_steps),
+                num_workers=self._args.num_workers, pin_memory=self._pin_memory,
+            )
+        )  # fmt: skip
+
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
+        return self._relations.relations(nodes), self.hierarchy.node_label[nodes] == -1
+
+    def position(self) -> None:
+        return None
+
+    def resume(self, position: dict[str, Any]) -> None:
+        raise ValueError("this run does not stream: resume it with the --stream it was started with")
+
+
+class StreamFeed:
+    """Batches of Parquet rows read as they come, for sets that do not fit the disk; no class or mate is sought out."""
+
+    def __init__(self, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> None:
+        self._batches = StreamedBatches(
+            args.data, "train", plan_of(args), args.image_size, args.context, args.crop_mode, args.flip, args.seed,
+            shard, args.cross_parents,
+        )  # fmt: skip
+        self._args, self._pin_memory = args, pin_memory
+
+    def loader(self, step: int) -> Iterator[dict[str, Any]]:
+        loader = DataLoader(
+            self._batches, batch_size=None, num_workers=self._args.num_workers, pin_memory=self._pin_memory
+        )
+        return islice(iter(loader), self._args.max_steps - step)
+
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
+        # node numbers are those of each process's own batch
+        self._batches.consumed(batch)
+        everyone = gather_object([(batch["hierarchy"], np.asarray(batch["nodes"]))])
+        hierarchy, numbers = join_hierarchies([hierarchy for hierarchy, _ in everyone])
+        joined = np.concatenate([new[own] for new, (_, own) in zip(numbers, everyone, strict=True)])
+        relations = RelationIndex(hierarchy, self._args.cross_parents).relations(joined)
+        return relations, hierarchy.node_label[joined] == -1
+
+    def position(self) -> dict[str, Any]:
+        return self._batches.state_dict()
+
+    def resume(self, position: dict[str, Any]) -> None:
+        self._batches.load_state_dict(position)
+
+
+def make_feed(train: Split | None, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> Feed:
+    """The feed that `args.stream` asks for; `train` is not needed to stream."""
+    if args.stream:
+        return StreamFeed(args, shard, pin_memory)
+    assert train is not None
+    return TableFeed(train, args, shard, pin_memory)
