@@ -25,6 +25,7 @@ from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.files import replace_folder, write_text
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
 
 # rows read together: reading one image at random reads its whole row group
@@ -57,7 +58,7 @@ def export_parquet(
     license: str = "unknown",
     built_from: str = "",
     threshold: float = 0.8,
-    duplicate_iou: float = 0.9,
+    duplicate_iou: float = DUPLICATE_IOU,
     load: Load | None = None,
     rows_per_shard: int | None = None,
     max_shard_size: str = "500MB",

@@ -14,6 +14,7 @@ import datasets
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.features import hierarchy_features
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.rows import hierarchy_rows, split_images
 
@@ -38,7 +39,7 @@ class HierarchyConfig(datasets.BuilderConfig):
 
     image_folder: str | None = None
     threshold: float = 0.8
-    duplicate_iou: float = 0.9
+    duplicate_iou: float = DUPLICATE_IOU
     reader_options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
