@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .classes import CLASS_NAMES, OBJECT_CLASSES
-from .compose import SPLITS, Scene, render_scene
+from hf_hyperbolic.data.scenes.classes import CLASS_NAMES, OBJECT_CLASSES
+from hf_hyperbolic.data.scenes.compose import SPLITS, Scene, render_scene
 
 GENERATOR = "hf_hyperbolic scenes 3"  # raise the number when the same parameters write other files
 JPEG_QUALITY = 92
