@@ -18,7 +18,7 @@ from typing import Any
 import datasets
 import numpy as np
 import PIL
-from exterior_angle import processor
+from machine import processor
 from PIL import Image, features
 from torch.utils.data import DataLoader, Dataset
 

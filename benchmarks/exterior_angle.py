@@ -8,10 +8,10 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import mpmath
 import torch
+from machine import processor
 from torch import Tensor
 
 from hf_hyperbolic import lorentz
@@ -104,14 +104,6 @@ def milliseconds(*functions: Angle) -> list[float]:
             function(x, y, 1.0).backward(upstream)
             best[i] = min(best[i], 1000 * (time.perf_counter() - start))
     return best
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def main() -> None:

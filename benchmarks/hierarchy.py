@@ -5,7 +5,6 @@ python benchmarks/hierarchy.py --full
 
 import argparse
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from machine import processor
 from pyarrow import csv
 
 from hf_hyperbolic.data.boxes import BoxTable, drop_images
@@ -162,14 +162,6 @@ def measure(name: str, path: Path) -> None:
     )
     if name == "validation":
         compare(table)
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from machine import processor
 
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
@@ -44,9 +45,7 @@ def main(annotations: str) -> None:
             "decoded from Parquet": milliseconds(ImageReader(rows, 0, images).__getitem__, indices),
             "decoded from Parquet, in order": milliseconds(ImageReader(rows, 0, images).__getitem__, sorted(indices)),
         }
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {table.num_images} images"
-    )
+    print(f"{processor()}, Python {platform.python_version()}, {table.num_images} images")
     for name, figure in figures.items():
         print(f"{name:32} {figure:6.2f} ms")
 

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from hf_hyperbolic.data.detect import detect_boxes
-from hf_hyperbolic.data.vocabulary import Classes
+if TYPE_CHECKING:
+    from hf_hyperbolic.data.vocabulary import Classes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: as `detect_boxes`; the model is not found or finds no boxes.
     """
+    from hf_hyperbolic.data.detect import detect_boxes
+
     classes = read_classes(options.labels, options.parts)
     detector = load_detector(options.model, options.device)
     try:
@@ -72,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_classes(labels: list[str], parts: list[tuple[str, list[str]]]) -> Classes | None:
+def read_classes(labels: list[str], parts: list[tuple[str, list[str]]]) -> "Classes | None":
     """The argument `classes` of `detect_boxes` that `--labels` and `--parts` stand for.
 
     Raises:

@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from hf_hyperbolic.cli.guards import add_guard_arguments, read_guards
 from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read
 
 if TYPE_CHECKING:
@@ -19,14 +20,21 @@ _EXAMPLES = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser)
     add_threshold_argument(parser)
+    add_guard_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, with all classes and problems")
 
 
 def run(options: argparse.Namespace) -> int:
     from hf_hyperbolic.data.hierarchy import build_hierarchy
 
+    guards = read_guards(options)
     source = read(options)
     summary = summarise(source, build_hierarchy(source.table, options.threshold))
+    if guards:
+        from hf_hyperbolic.data.guards import build_guarded_hierarchy
+
+        guarded, dropped = build_guarded_hierarchy(source.table, guards, options.threshold)
+        summary["with_guards"] = {"pairs_of_boxes": count_pairs(guarded)[0], "dropped": dict(dropped)}
     print(json.dumps(summary, indent=2) if options.json else as_text(summary))
     return 0
 
@@ -42,8 +50,7 @@ def summarise(source: "Source", hierarchy: "Hierarchy") -> dict[str, Any]:
     frequency = np.bincount(table.labels, minlength=len(table.class_names))
     order = np.argsort(-frequency, kind="stable").tolist()
     levels = np.bincount(hierarchy.level[images:][boxes])
-    between_boxes = int((hierarchy.ancestry[:, 0] >= images).sum())
-    direct_boxes = int((hierarchy.direct[:, 0] >= images).sum())
+    pairs_of_boxes, pairs_with_scenes = count_pairs(hierarchy)
     return {
         "format": source.format,
         "images": images,
@@ -52,11 +59,8 @@ def summarise(source: "Source", hierarchy: "Hierarchy") -> dict[str, Any]:
         "boxes": table.num_boxes,
         "boxes_that_are_the_image": int((~boxes).sum()),
         "boxes_by_level": {str(level): int(count) for level, count in enumerate(levels) if level},
-        "pairs_of_boxes": {"direct": direct_boxes, "transitive": between_boxes - direct_boxes},
-        "pairs_with_scenes": {
-            "direct": len(hierarchy.direct) - direct_boxes,
-            "transitive": len(hierarchy.ancestry) - between_boxes - (len(hierarchy.direct) - direct_boxes),
-        },
+        "pairs_of_boxes": pairs_of_boxes,
+        "pairs_with_scenes": pairs_with_scenes,
         "boxes_per_image": {str(q): float(np.percentile(by_image, q)) for q in _QUANTILES},
         "classes": {table.class_names[label]: int(frequency[label]) for label in order},
         "problems": {
@@ -66,9 +70,20 @@ def summarise(source: "Source", hierarchy: "Hierarchy") -> dict[str, Any]:
     }
 
 
+def count_pairs(hierarchy: "Hierarchy") -> tuple[dict[str, int], dict[str, int]]:
+    """Direct and transitive pairs: those of boxes, those of scenes with boxes."""
+    counts = []
+    for of_boxes in (True, False):
+        direct, all_pairs = (
+            int(((pairs[:, 0] >= hierarchy.num_images) == of_boxes).sum())
+            for pairs in (hierarchy.direct, hierarchy.ancestry)
+        )
+        counts.append({"direct": direct, "transitive": all_pairs - direct})
+    return counts[0], counts[1]
+
+
 def as_text(summary: dict[str, Any]) -> str:
     levels = ", ".join(f"level {level}: {count:,}" for level, count in summary["boxes_by_level"].items())
-    pairs, scenes = summary["pairs_of_boxes"], summary["pairs_with_scenes"]
     quantiles = ", ".join(f"{value:.4g} ({q} %)" for q, value in summary["boxes_per_image"].items())
     classes = list(summary["classes"].items())
     used = [(name, count) for name, count in classes if count]
@@ -78,8 +93,9 @@ def as_text(summary: dict[str, Any]) -> str:
         f"{summary['images_without_boxes']:,} without boxes)",
         f"boxes            {summary['boxes']:,} ({summary['boxes_that_are_the_image']:,} are the whole image)",
         f"boxes by level   {levels or 'none'}",
-        f"pairs of boxes   {pairs['direct']:,} direct, {pairs['transitive']:,} transitive",
-        f"pairs with scene {scenes['direct']:,} direct, {scenes['transitive']:,} transitive",
+        f"pairs of boxes   {_pairs(summary['pairs_of_boxes'])}",
+        *_guarded(summary.get("with_guards")),
+        f"pairs with scene {_pairs(summary['pairs_with_scenes'])}",
         f"boxes per image  {quantiles}",
         f"classes          {len(classes):,}, of which {len(used):,} have boxes",
         f"  most frequent  {_listed(used[:_CLASSES])}",
@@ -92,6 +108,20 @@ def as_text(summary: dict[str, Any]) -> str:
         lines.append(f"  {entry['count']:,} {reason}")
         lines += [f"    {example}" for example in entry["examples"][:_EXAMPLES]]
     return "\n".join(lines)
+
+
+def _pairs(counts: dict[str, int]) -> str:
+    return f"{counts['direct']:,} direct, {counts['transitive']:,} transitive"
+
+
+def _guarded(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    dropped = dict(found["dropped"])
+    returned = dropped.pop("returned")
+    listed = ", ".join(f"{count:,} by {name}" for name, count in dropped.items() if count) or "none"
+    back = f", of which {returned:,} come back by way of a third box" if returned else ""
+    return [f"  with guards    {_pairs(found['pairs_of_boxes'])}; dropped: {listed}{back}"]
 
 
 def _listed(classes: list[tuple[str, int]]) -> str:

@@ -15,6 +15,7 @@ COMMANDS = {
         "convert": ("hf_hyperbolic.cli.convert", "write a source as COCO JSON or Parquet"),
         "draw": ("hf_hyperbolic.cli.draw", "a sheet of images with their boxes, coloured by level"),
         "threshold": ("hf_hyperbolic.cli.threshold", "what the threshold of containment decides"),
+        "detect": ("hf_hyperbolic.cli.detect", "find boxes in images that have none, by a detector from the Hub"),
         "pairs": ("hf_hyperbolic.cli.pairs", "which classes lie in which, beside chance"),
     },
 }

@@ -4,6 +4,7 @@ A reader's whole job is to fill a `BoxTable`; hierarchies, batches, evaluation a
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,6 +29,14 @@ class Problem:
     def __str__(self) -> str:
         more = f" (and {self.count - 1:,} more)" if self.count > 1 else ""
         return f"{self.reason}: {self.where}{more}: {self.detail}"
+
+
+def count_problems(problems: Iterable[Problem]) -> Counter[str]:
+    """How many things went wrong, by reason."""
+    counts: Counter[str] = Counter()
+    for problem in problems:
+        counts[problem.reason] += problem.count
+    return counts
 
 
 @dataclass(frozen=True)
@@ -111,10 +120,7 @@ class BoxTable:
 
     def skipped(self) -> Counter[str]:
         """How many things were skipped, by reason."""
-        counts: Counter[str] = Counter()
-        for problem in self.problems:
-            counts[problem.reason] += problem.count
-        return counts
+        return count_problems(self.problems)
 
 
 def drop_images(table: BoxTable, image_indices: np.ndarray | list[int], problems: list[Problem]) -> BoxTable:

@@ -6,6 +6,7 @@ import numpy as np
 
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.containment import ContainmentPairs
+from hf_hyperbolic.data.overlap import area, intersection
 
 # draws of boxes worked on at once
 _CHUNK_DRAWS = 1 << 21
@@ -126,13 +127,12 @@ def _chance(
             for c in (parent[here], child[here])
         )
         tried = table.box_image[a] != table.box_image[b]
-        area_a, area_b = (np.prod(boxes[c, 2:] - boxes[c, :2], axis=-1) for c in (a, b))
+        area_a, area_b = area(boxes[a]), area(boxes[b])
         if_same = (parent[here] == child[here]) & (area_a < area_b)
         a, b = np.where(if_same, b, a), np.where(if_same, a, b)
         area_a, area_b = np.where(if_same, area_b, area_a), np.where(if_same, area_a, area_b)
-        sides = np.minimum(boxes[a, 2:], boxes[b, 2:]) - np.maximum(boxes[a, :2], boxes[b, :2])
-        shared = np.maximum(sides, 0).prod(axis=-1)
-        duplicate = shared > pairs.duplicate_iou * (area_a + area_b - shared)
+        shared = intersection(boxes[a], boxes[b])
+        duplicate = shared / (area_a + area_b - shared) > pairs.duplicate_iou
         hit = tried & (shared >= threshold * area_b) & (area_a > area_b) & ~duplicate
         chance[here] = (hit.sum(axis=0) + 1) / (tried.sum(axis=0) + 1)
     return chance

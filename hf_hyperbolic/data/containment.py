@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.hierarchy import Hierarchy, assemble
+from hf_hyperbolic.data.hierarchy import Hierarchy, assemble, scene_duplicates
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU, area, intersection
 
 # pairs looked at together: about 32 MB for each float64 temporary
 _CHUNK_PAIRS = 1 << 22
@@ -57,7 +58,7 @@ class ContainmentPairs:
         return self.shared >= threshold * self.child_area
 
 
-def containment_pairs(table: BoxTable, floor: float = 0.5, duplicate_iou: float = 0.9) -> ContainmentPairs:
+def containment_pairs(table: BoxTable, floor: float = 0.5, duplicate_iou: float = DUPLICATE_IOU) -> ContainmentPairs:
     """Measures every pair of boxes of every image; time and memory grow with the pairs, not with boxes squared.
 
     Args:
@@ -71,26 +72,23 @@ def containment_pairs(table: BoxTable, floor: float = 0.5, duplicate_iou: float 
     for name, value in (("floor", floor), ("duplicate_iou", duplicate_iou)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must lie in (0, 1], got {value}")
-    sizes = table.image_sizes[table.box_image].astype(np.float64)
     boxes = table.boxes.astype(np.float64)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    # a box lies inside its image, so it is all of what they share
-    is_scene = area / sizes.prod(axis=1) > duplicate_iou
+    areas = area(boxes)
+    is_scene = scene_duplicates(table, duplicate_iou)
     active = np.flatnonzero(~is_scene)
 
     found: list[tuple[np.ndarray, ...]] = []
     duplicates = [np.empty((0, 2), np.int64)]
     for first, second in _same_image(table.box_image[active], table.num_images):
         parent, child = active[first], active[second]
-        larger = area[parent] > area[child]
+        larger = areas[parent] > areas[child]
         parent, child = parent[larger], child[larger]
-        sides = np.minimum(boxes[parent, 2:], boxes[child, 2:]) - np.maximum(boxes[parent, :2], boxes[child, :2])
-        shared = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
-        iou = shared / (area[parent] + area[child] - shared)
+        shared = intersection(boxes[parent], boxes[child])
+        iou = shared / (areas[parent] + areas[child] - shared)
         duplicate = iou > duplicate_iou
         duplicates.append(np.stack([parent[duplicate], child[duplicate]], axis=1))
-        kept = (shared >= floor * area[child]) & ~duplicate
-        found.append((parent[kept], child[kept], shared[kept], area[child[kept]], iou[kept]))
+        kept = (shared >= floor * areas[child]) & ~duplicate
+        found.append((parent[kept], child[kept], shared[kept], areas[child[kept]], iou[kept]))
     empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
     parent, child, shared, child_area, iou = (np.concatenate(column) for column in zip(empty, *found, strict=True))
     return ContainmentPairs(
@@ -140,7 +138,11 @@ def _same_image(box_image: np.ndarray, images: int) -> Iterator[tuple[np.ndarray
 
 
 def _close_and_reduce(edges: np.ndarray, box_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Transitive closure and reduction of an acyclic (P, 2) relation within images, sorted by first column."""
+    """Transitive closure and reduction of an acyclic (P, 2) relation within images, sorted by first column.
+
+    On lists of pairs, so that time and memory grow with the pairs: thresholds and guards leave few of an image's many.
+    `hierarchy.py` has its like for all pairs of many small images, where matrix products are faster.
+    """
     closures, reductions = [np.empty((0, 2), np.int64)], [np.empty((0, 2), np.int64)]
     image = box_image[edges[:, 0]].astype(np.int64)
     change = np.flatnonzero(np.diff(image, prepend=-1)) if len(image) else image

@@ -17,13 +17,12 @@ from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.data.images import BrokenImageError, decode
 from hf_hyperbolic.data.json_lines import ResultLines
 from hf_hyperbolic.data.part_search import FAULTS, Detections, SearchSettings, search
+from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.vocabulary import Classes, read_vocabulary
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 # raise the number when the same settings give other boxes
 _GENERATOR = "hf_hyperbolic detections 1"
-# broken images named one by one; the rest are counted
-_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -223,12 +222,7 @@ def _coco(rows: dict[str, Any], settings: dict[str, Any], names: tuple[str, ...]
 
 
 def _problems(broken: list[BrokenImageError], rows: dict[str, Any], detector: str) -> tuple[Problem, ...]:
-    problems = [error.problem() for error in broken[:_NAMED]]
-    rest: dict[str, list[BrokenImageError]] = {}
-    for error in broken[_NAMED:]:
-        rest.setdefault(error.reason, []).append(error)
-    for reason, errors in rest.items():
-        problems.append(Problem(reason, errors[0].file, errors[0].detail, len(errors)))
+    log = ProblemLog(error.problem() for error in broken)
     faults: Counter[str] = Counter()
     first: dict[str, str] = {}
     for name, row in rows.items():
@@ -236,5 +230,5 @@ def _problems(broken: list[BrokenImageError], rows: dict[str, Any], detector: st
         for reason in row["faults"]:
             first.setdefault(reason, name)
     for reason, count in faults.items():
-        problems.append(Problem(reason, first[reason], f"box by {detector} left out: {FAULTS[reason]}", count))
-    return tuple(problems)
+        log.add(reason, first[reason], f"box by {detector} left out: {FAULTS[reason]}", count)
+    return log.problems()

@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 from datasets import Features
 from tqdm import tqdm
 
-from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.boxes import BoxTable, Problem, count_problems
 from hf_hyperbolic.data.builders.base import HierarchyBuilder
 from hf_hyperbolic.data.card import METADATA_KEY, shard_files, split_names, write_card
 from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.files import replace_folder, write_text
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
 
 # rows read together: reading one image at random reads its whole row group
@@ -57,7 +58,7 @@ def export_parquet(
     license: str = "unknown",
     built_from: str = "",
     threshold: float = 0.8,
-    duplicate_iou: float = 0.9,
+    duplicate_iou: float = DUPLICATE_IOU,
     load: Load | None = None,
     rows_per_shard: int | None = None,
     max_shard_size: str = "500MB",
@@ -135,7 +136,7 @@ def export_parquet(
             duplicate_iou=duplicate_iou,
             load=load,
             # what the reader of the annotations met belongs to no shard: the first tells it
-            metadata={**about, "problems": _count(table.problems if number == 0 else ())},
+            metadata={**about, "problems": table.skipped() if number == 0 else {}},
         )
         for number, part in enumerate(parts)
     ]
@@ -174,9 +175,8 @@ def _write_shard(shard: _Shard) -> None:
     with pq.ParquetWriter(aside, schema) as writer:
         while group := list(islice(rows, _ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
-        counts = _count(problems)
-        for reason, count in shard.metadata["problems"].items():
-            counts[reason] = counts.get(reason, 0) + count
+        counts = count_problems(problems)
+        counts.update(shard.metadata["problems"])
         writer.add_key_value_metadata({METADATA_KEY: json.dumps({**shard.metadata, "problems": counts})})
     os.replace(aside, shard.file)
 
@@ -236,13 +236,6 @@ def _digest(table: BoxTable) -> str:
         digest.update(f"{column.dtype}{column.shape}".encode())
         digest.update(np.ascontiguousarray(column).data.cast("B") if column.size else b"")
     return digest.hexdigest()
-
-
-def _count(problems: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for problem in problems:
-        counts[problem.reason] = counts.get(problem.reason, 0) + problem.count
-    return counts
 
 
 def _first_problem(shard: _Shard) -> str:

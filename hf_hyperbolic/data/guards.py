@@ -14,6 +14,7 @@ from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.class_pairs import class_pairs
 from hf_hyperbolic.data.containment import ContainmentPairs, containment_pairs, hierarchy_of
 from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 
 ANY = "*"
 
@@ -90,7 +91,7 @@ def guard_pairs(
 
 
 def build_guarded_hierarchy(
-    table: BoxTable, guards: Guards, threshold: float = 0.8, duplicate_iou: float = 0.9
+    table: BoxTable, guards: Guards, threshold: float = 0.8, duplicate_iou: float = DUPLICATE_IOU
 ) -> tuple[Hierarchy, Counter[str]]:
     """`build_hierarchy` on the containments that pass the guards; with `Guards()` it is `build_hierarchy`.
 

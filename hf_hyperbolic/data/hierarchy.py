@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_hyperbolic.data.boxes import BoxTable, Federation
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU, area, intersection, intersection_over_union
 
 # cells of the padded (images, n, n) arrays worked on at once: 1 MB for each float64 temporary, which stays in cache
 _CHUNK_CELLS = 1 << 17
@@ -55,7 +56,7 @@ class Hierarchy:
     direct: np.ndarray
     ancestry: np.ndarray
     node_is_scene_duplicate: np.ndarray
-    duplicate_iou: float = 0.9
+    duplicate_iou: float = DUPLICATE_IOU
     federation: Federation | None = None
 
     @property
@@ -92,7 +93,7 @@ class Hierarchy:
         return labels
 
 
-def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: float = 0.9) -> Hierarchy:
+def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: float = DUPLICATE_IOU) -> Hierarchy:
     """Finds every ancestor-descendant pair of every image, and the direct ones.
 
     - B is contained in A when `area(A and B) >= threshold * area(B)` and A is strictly larger.
@@ -113,13 +114,7 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
     for name, value in (("threshold", threshold), ("duplicate_iou", duplicate_iou)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must lie in (0, 1], got {value}")
-    scene_box = _scene_boxes(table)
-    is_scene = np.zeros(table.num_boxes, dtype=bool)
-    for first in range(0, table.num_boxes, _CHUNK_BOXES):
-        part = slice(first, first + _CHUNK_BOXES)
-        frame = scene_box[table.box_image[part]].astype(np.float64)
-        is_scene[part] = _iou(table.boxes[part].astype(np.float64), frame) > duplicate_iou
-
+    is_scene = scene_duplicates(table, duplicate_iou)
     ancestry, direct = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for index, present in _buckets(table.box_image[~is_scene], np.flatnonzero(~is_scene), table.num_images):
         contains, duplicate = _containment(table.boxes[index].astype(np.float64), present, threshold, duplicate_iou)
@@ -130,6 +125,17 @@ def build_hierarchy(table: BoxTable, threshold: float = 0.8, duplicate_iou: floa
         ancestry.append(_keys(closure & ~duplicate, index, table.num_boxes))
         direct.append(_keys(reduction, index, table.num_boxes))
     return assemble(table, is_scene, ancestry, direct, duplicate_iou)
+
+
+def scene_duplicates(table: BoxTable, duplicate_iou: float) -> np.ndarray:
+    """(B,) bool: boxes whose IoU with the frame of their image is above `duplicate_iou`."""
+    scene_box = _scene_boxes(table)
+    found = np.zeros(table.num_boxes, dtype=bool)
+    for first in range(0, table.num_boxes, _CHUNK_BOXES):
+        part = slice(first, first + _CHUNK_BOXES)
+        boxes, frame = table.boxes[part].astype(np.float64), scene_box[table.box_image[part]].astype(np.float64)
+        found[part] = intersection_over_union(boxes, frame) > duplicate_iou
+    return found
 
 
 def assemble(
@@ -179,21 +185,6 @@ def _scene_boxes(table: BoxTable) -> np.ndarray:
     return np.concatenate([np.zeros_like(sizes), sizes], axis=1)
 
 
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-
-
-def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    return np.maximum(width, 0) * np.maximum(height, 0)
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    shared = _intersection(a, b)
-    return shared / (_area(a) + _area(b) - shared)
-
-
 def _buckets(box_image: np.ndarray, box: np.ndarray, images: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (G, n) rows of `box` and (G, n) presence for groups of images of about n boxes, in bounded memory."""
     counts = np.bincount(box_image, minlength=images)
@@ -219,9 +210,9 @@ def _containment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(G, n, 4) boxes -> (G, n, n) bool: row contains column; row and column are near-duplicates."""
     row, column = boxes[:, :, None], boxes[:, None]
-    area = _area(boxes)
-    row_area, column_area = area[:, :, None], area[:, None]
-    shared = _intersection(row, column)
+    areas = area(boxes)
+    row_area, column_area = areas[:, :, None], areas[:, None]
+    shared = intersection(row, column)
     duplicate = shared / (row_area + column_area - shared) > duplicate_iou
     contains = (shared >= threshold * column_area) & (row_area > column_area) & ~duplicate
     contains &= present[:, :, None] & present[:, None]
@@ -229,7 +220,11 @@ def _containment(
 
 
 def _close_and_reduce(contains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Transitive closure and transitive reduction of acyclic relations, (G, n, n) bool each."""
+    """Transitive closure and transitive reduction of acyclic relations, (G, n, n) bool each.
+
+    Dense, for all pairs of boxes of many small images at once, as matrix products. `containment.py` has its like for
+    lists of pairs: there what is left after filtering is too sparse, and an image's boxes too many, for matrices.
+    """
     closure = contains
     while True:
         # float32 counts paths exactly up to 2**24, and goes through BLAS where a boolean product would not

@@ -6,12 +6,7 @@ every build of torch.
 
 import numpy as np
 
-
-def intersection_over_union(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(4,) and (n, 4) boxes x0 y0 x1 y1 of positive area -> (n,) in [0, 1]."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.maximum(sides, 0).prod(axis=1)
-    return shared / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - shared)
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU, intersection_over_union
 
 
 def non_maximum_suppression(
@@ -21,7 +16,7 @@ def non_maximum_suppression(
     settled_boxes: np.ndarray,
     settled_labels: np.ndarray,
     iou: float,
-    duplicate_iou: float = 0.9,
+    duplicate_iou: float = DUPLICATE_IOU,
 ) -> np.ndarray:
     """Keeps the highest-scoring of boxes that show the same thing, and none that shows a settled one.
 

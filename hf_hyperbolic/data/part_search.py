@@ -12,10 +12,10 @@ from PIL import Image
 from hf_hyperbolic.data.clipping import clip_boxes
 from hf_hyperbolic.data.detectors import Seen, look
 from hf_hyperbolic.data.non_maximum import non_maximum_suppression
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU, area, intersection
 from hf_hyperbolic.data.vocabulary import Vocabulary
 
-# the hierarchy's: boxes above it show the same thing; a part lies in its whole by this share of its area
-_DUPLICATE_IOU = 0.9
+# the hierarchy's: a part lies in its whole by this share of its area
 _INSIDE = 0.8
 
 # what is wrong with a detection, beside the reasons of clip_boxes; the others a search leaves out are no faults
@@ -158,7 +158,7 @@ def _settle(
         parents.append(np.full(usable.sum(), view.parent))
     box, score, label = np.concatenate(boxes), np.concatenate(scores), np.concatenate(labels)
     parent = np.concatenate(parents)
-    kept = non_maximum_suppression(box, score, label, found.boxes, found.labels, settings.nms_iou, _DUPLICATE_IOU)
+    kept = non_maximum_suppression(box, score, label, found.boxes, found.labels, settings.nms_iou, DUPLICATE_IOU)
     left_in_view = dict.fromkeys(parent[kept].tolist(), settings.max_boxes)
     best = []
     for row in kept.tolist():
@@ -191,12 +191,11 @@ def _is_part(
     boxes: np.ndarray, whole: np.ndarray, crop: tuple[int, int, int, int], image_size: tuple[int, int]
 ) -> np.ndarray:
     """(n,) bool: which of the (n, 4) boxes found in a crop around `whole` are parts of it."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    inside = np.minimum(boxes[:, 2:], whole[2:]) - np.maximum(boxes[:, :2], whole[:2])
     with np.errstate(invalid="ignore"):  # boxes that are not finite
-        part = np.maximum(inside, 0).prod(axis=1) >= _INSIDE * sides.prod(axis=1)
+        areas = area(boxes)
+        part = intersection(boxes, whole) >= _INSIDE * areas
         # what fills the crop is the whole again; one as small as the whole falls to non-maximum suppression
-        part &= sides.prod(axis=1) < (whole[2:] - whole[:2]).prod()
+        part &= areas < area(whole)
     # The crop shows a ring of surroundings. What reaches into its outer half comes from outside and is cut, whereas a
     # part flush with its whole ends at the ring's inner side. Where the crop ends with the image nothing is cut.
     end = np.array([0, 0, *image_size])

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from hf_hyperbolic.data.boxes import Problem
+from hf_hyperbolic.data.boxes import Problem, count_problems
 
 # problems of a reason that are listed one by one
 EXAMPLES = 20
@@ -62,8 +62,6 @@ class ProblemLog:
 
     def summary(self) -> str:
         """`" (skipped: 3 missing_file, 1 no_image_id)"` for an error message; empty where nothing was met."""
-        counts: Counter[str] = Counter()
-        for problem in self._listed:
-            counts[problem.reason] += problem.count
-        listed = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        counts = count_problems(self._listed).most_common()
+        listed = ", ".join(f"{count} {reason}" for reason, count in counts)
         return f" (skipped: {listed})" if listed else ""

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.overlap import intersection_over_union
 
 CrossParents = Literal["scene", "all", "none"]
 
@@ -100,11 +101,8 @@ class RelationIndex:
     def _near_duplicates(self, nodes: np.ndarray, same_image: np.ndarray) -> np.ndarray:
         """Pairs of one image that show the same pixels: boxes of IoU above the hierarchy's duplicate threshold."""
         first, second = np.nonzero(np.triu(same_image, 1))
-        a, b = self.hierarchy.node_box[nodes[first]], self.hierarchy.node_box[nodes[second]]
-        sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-        shared = np.clip(sides, 0, None).prod(1)
-        area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
-        duplicate = shared > self.hierarchy.duplicate_iou * (area_a + area_b - shared)
+        box = self.hierarchy.node_box[nodes]
+        duplicate = intersection_over_union(box[first], box[second]) > self.hierarchy.duplicate_iou
         result = np.zeros_like(same_image)
         result[first[duplicate], second[duplicate]] = True
         return result | result.T

@@ -15,6 +15,7 @@ from hf_hyperbolic.data.clipping import REASONS, clip_boxes
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError, decode
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 
 # images whose bytes are held, and whose hierarchies are built, at once
 _CHUNK = 64
@@ -104,7 +105,7 @@ def hierarchy_rows(
     table: BoxTable,
     problems: list[Problem],
     threshold: float = 0.8,
-    duplicate_iou: float = 0.9,
+    duplicate_iou: float = DUPLICATE_IOU,
     load: Load | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of `hierarchy_features`, `image` as its `bytes` and `path` (the file's name), in the order of the table.

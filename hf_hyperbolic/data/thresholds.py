@@ -15,6 +15,7 @@ from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.containment import ContainmentPairs, containment_pairs, hierarchy_of
 from hf_hyperbolic.data.draw import PairExample
 from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 
 DEFAULT_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
@@ -115,7 +116,7 @@ class ThresholdStudy:
 
 
 def study_thresholds(
-    table: BoxTable, thresholds: Sequence[float] = DEFAULT_THRESHOLDS, duplicate_iou: float = 0.9
+    table: BoxTable, thresholds: Sequence[float] = DEFAULT_THRESHOLDS, duplicate_iou: float = DUPLICATE_IOU
 ) -> ThresholdStudy:
     """Measures every pair of boxes once and counts what each threshold makes of them.
 
@@ -157,7 +158,7 @@ def check_thresholds(thresholds: Sequence[float]) -> None:
 
 
 def changed_pairs(
-    table: BoxTable, low: float, high: float, count: int = 12, seed: int = 0, duplicate_iou: float = 0.9
+    table: BoxTable, low: float, high: float, count: int = 12, seed: int = 0, duplicate_iou: float = DUPLICATE_IOU
 ) -> dict[str, tuple[int, list[PairExample]]]:
     """Direct pairs that raising the threshold from `low` to `high` removes (`"lost"`) or makes direct (`"gained"`).
 

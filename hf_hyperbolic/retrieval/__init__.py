@@ -1,3 +1,3 @@
-from .measures import DIRECTIONS as DIRECTIONS
-from .measures import MEASURES as MEASURES
-from .measures import scores as scores
+from hf_hyperbolic.retrieval.measures import DIRECTIONS as DIRECTIONS
+from hf_hyperbolic.retrieval.measures import MEASURES as MEASURES
+from hf_hyperbolic.retrieval.measures import scores as scores

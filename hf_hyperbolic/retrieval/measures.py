@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import euclidean, lorentz
+from hf_hyperbolic import euclidean, lorentz
 
 MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance")
 DIRECTIONS = ("children", "parents")

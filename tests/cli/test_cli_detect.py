@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from hf_hyperbolic.cli import detect
+from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.detect import detect_boxes
 
@@ -122,3 +123,24 @@ def test_the_task_is_the_one_of_the_models_type(tmp_path, monkeypatch):
         detect.load_detector(str(tmp_path / "ViTConfig"), None)
     with pytest.raises(OSError, match="nowhere"):
         detect.load_detector(str(tmp_path / "nowhere"), None)
+
+
+def test_it_is_a_command_and_its_errors_end_as_those_of_others(folder, tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["data", "detect", "--help"])
+    assert exit_.value.code == 0
+    assert "--score-threshold" in capsys.readouterr().out
+
+    def ends(*words):
+        status = main(["data", "detect", *map(str, words)])
+        captured = capsys.readouterr()
+        assert (status, captured.out, captured.err.count("\n")) == (2, "", 1)
+        return captured.err
+
+    words = (folder, tmp_path / "boxes.json", "--labels", "car", "--model")
+    assert ends(*words, "m", "--parts", "bus=wheel").startswith("error: --parts bus=...: nothing looks for 'bus'")
+    (tmp_path / "model").mkdir()
+    assert str(tmp_path / "model") in ends(*words, tmp_path / "model")
+    monkeypatch.setattr(detect, "load_detector", lambda model, device: Stub())
+    assert f"{tmp_path / 'none'}" in ends(tmp_path / "none", *words[1:], "m")
+    assert "score_threshold must be in [0, 1], got 3.0" in ends(*words, "m", "--score-threshold", 3)

@@ -67,6 +67,29 @@ def test_a_threshold_changes_what_is_a_part(source, change, capsys):
     assert "4 direct" in strict
 
 
+def test_guards_show_the_pairs_with_and_without(source, capsys):
+    command = ("inspect", source, "--split", "val")
+    assert "with guards" not in run(capsys, *command)[1]
+    lines = run(capsys, *command, "--deny", "door > handle")[1].splitlines()
+    assert lines[4:6] == [
+        "pairs of boxes   4 direct, 2 transitive",
+        # the handle in each door hangs from the house now
+        "  with guards    4 direct, 0 transitive; dropped: 2 by deny",
+    ]
+    printed = run(capsys, *command, "--deny", "house>handle")[1]
+    assert "  with guards    4 direct, 2 transitive; dropped: 2 by deny, of which 2 come back by way of" in printed
+    printed = run(capsys, *command, "--deny", "*>handle", "--min-share", "1", "--min-lift", "0.1", "--json")[1]
+    assert json.loads(printed)["with_guards"]["pairs_of_boxes"] == {"direct": 2, "transitive": 0}
+    status, printed, error = run(capsys, *command, "--deny", "door>knob")
+    assert (status, printed) == (2, "")
+    assert "deny names class 'knob', which the table does not have: door, handle, house" in error
+    status, _, error = run(capsys, *command, "--min-share", "2")
+    assert (status, error) == (2, "error: min_share must lie in [0, 1], got 2.0\n")
+    with pytest.raises(SystemExit):
+        run(capsys, *command, "--deny", "door")
+    assert "expected 'PARENT>CHILD' in quotes, got 'door'" in capsys.readouterr().err
+
+
 def test_validate_a_clean_set(source, capsys):
     status, printed, progress = run(capsys, "validate", source, "--split", "val")
     assert status == 0

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_hyperbolic.data.non_maximum import intersection_over_union, non_maximum_suppression
+from hf_hyperbolic.data.non_maximum import non_maximum_suppression
 
 corner = st.integers(0, 12)
 box = st.tuples(corner, corner, st.integers(1, 8), st.integers(1, 8)).map(
@@ -17,12 +17,6 @@ def pixels(box):
 
 def naive_iou(a, b):
     return len(pixels(a) & pixels(b)) / len(pixels(a) | pixels(b))
-
-
-@given(box, st.lists(box, min_size=1, max_size=4))
-def test_intersection_over_union_counts_pixels(one, others):
-    found = intersection_over_union(np.array(one, float), np.array(others, float))
-    np.testing.assert_allclose(found, [naive_iou(one, other) for other in others])
 
 
 @given(st.lists(detection, max_size=8), st.lists(detection, max_size=3), st.sampled_from([0.0, 0.3, 0.5]))

@@ -1,8 +1,9 @@
 """Annotated images as `datasets` builders: rows of `hierarchy_features`, made once and kept in the `datasets` cache.
 
 `HierCoco(data_files={"train": "instances_train.json"})` is a builder like any other (`download_and_prepare`,
-`as_dataset`, `as_streaming_dataset`). Once this package is imported, `load_dataset("hier_coco", data_files=...)` finds
-it by name. `datasets` names a builder, and its folder in the cache, after the module it stands in: hence one file each.
+`as_dataset`, `as_streaming_dataset`). Once `hf_hyperbolic` is imported, `load_dataset("hier_coco", data_files=...)`
+finds it by name. `datasets` names a builder, and its folder in the cache, after the module it stands in: hence one file
+each.
 """
 
 from hf_hyperbolic.data.builders.base import HierarchyBuilder, HierarchyConfig
@@ -10,8 +11,5 @@ from hf_hyperbolic.data.builders.hier_coco import HierCoco
 from hf_hyperbolic.data.builders.hier_lvis import HierLvis
 from hf_hyperbolic.data.builders.hier_open_images import HierOpenImages
 from hf_hyperbolic.data.builders.hier_voc import HierVoc
-from hf_hyperbolic.data.builders.registry import register_builders
 
 __all__ = ["HierCoco", "HierLvis", "HierOpenImages", "HierVoc", "HierarchyBuilder", "HierarchyConfig"]
-
-register_builders()

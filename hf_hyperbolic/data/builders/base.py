@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 import datasets
 
-from hf_hyperbolic.data.boxes import BoxTable, Problem
+from hf_hyperbolic.data.boxes import BoxTable, Problem, count_problems
 from hf_hyperbolic.data.features import hierarchy_features
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.rows import hierarchy_rows, split_images
 
@@ -38,7 +38,7 @@ class HierarchyConfig(datasets.BuilderConfig):
 
     image_folder: str | None = None
     threshold: float = 0.8
-    duplicate_iou: float = 0.9
+    duplicate_iou: float = DUPLICATE_IOU
     reader_options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -181,8 +181,5 @@ def _to_json(problems: Any) -> str:
 
 
 def _summary(problems: list[Problem]) -> str:
-    counts: Counter[str] = Counter()
-    for problem in problems:
-        counts[problem.reason] += problem.count
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in count_problems(problems).most_common())
     return f"problems with images or boxes: {listed}; the first: {problems[0]}"

@@ -4,10 +4,10 @@ No assets: everything is drawn with Pillow from (seed, split, index), in paralle
 objects, their parts, the parts' parts (street -> house -> window -> pane), neighbours that overlap, and clutter.
 """
 
-from .classes import CLASS_NAMES, OBJECT_CLASSES, PART_CLASSES
-from .compose import SPLITS, Scene, render_scene
-from .kinds import KINDS
-from .write import write_scenes
+from hf_hyperbolic.data.scenes.classes import CLASS_NAMES, OBJECT_CLASSES, PART_CLASSES
+from hf_hyperbolic.data.scenes.compose import SPLITS, Scene, render_scene
+from hf_hyperbolic.data.scenes.kinds import KINDS
+from hf_hyperbolic.data.scenes.write import write_scenes
 
 SCENE_KINDS: tuple[str, ...] = tuple(KINDS)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from hf_hyperbolic.data import draw
-
-from .compose import SPLITS, Scene, render_scene
+from hf_hyperbolic.data.scenes.compose import SPLITS, Scene, render_scene
 
 
 def sheet(split: str, columns: int, rows: int, seed: int, size: int, boxes: bool) -> Image.Image:

@@ -3,8 +3,8 @@
 import math
 import random
 
-from .canvas import Canvas
-from .style import RGB, dark, hsv, mix, pale
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.style import RGB, dark, hsv, mix, pale
 
 
 def sky(canvas: Canvas, rng: random.Random, horizon: float) -> None:

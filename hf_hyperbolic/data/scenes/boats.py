@@ -2,11 +2,11 @@
 
 import random
 
-from .canvas import Canvas
-from .creatures import bust
-from .shapes import flag, glazing, spokes, window
-from .style import dark, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.creatures import bust
+from hf_hyperbolic.data.scenes.shapes import flag, glazing, spokes, window
+from hf_hyperbolic.data.scenes.style import dark, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 
 def sailor(canvas: Canvas, rng: random.Random, x: float, y: float, height: float) -> None:

@@ -2,10 +2,10 @@
 
 import random
 
-from .canvas import Canvas
-from .shapes import door, flag, planks, spokes, window
-from .style import LAMPLIGHT, dark, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.shapes import door, flag, planks, spokes, window
+from hf_hyperbolic.data.scenes.style import LAMPLIGHT, dark, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 
 @thing("house", aspect=0.95, height=0.44)

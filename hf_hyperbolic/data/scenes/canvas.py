@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from .style import RGB, Style
+from hf_hyperbolic.data.scenes.style import RGB, Style
 
 SUPERSAMPLE = 2
 MAX_PARTS = 255

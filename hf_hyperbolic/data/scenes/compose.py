@@ -6,12 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from . import boats, buildings, creatures, furniture, kitchen, outdoors, vehicles  # noqa: F401  (fill THINGS)
-from .canvas import Canvas, Part
-from .foreign import draw_foreign_style
-from .kinds import KINDS, Kind, Role
-from .style import draw_style
-from .thing import THINGS, Thing
+from hf_hyperbolic.data.scenes import (  # noqa: F401  (fill THINGS)
+    boats,
+    buildings,
+    creatures,
+    furniture,
+    kitchen,
+    outdoors,
+    vehicles,
+)
+from hf_hyperbolic.data.scenes.canvas import Canvas, Part
+from hf_hyperbolic.data.scenes.foreign import draw_foreign_style
+from hf_hyperbolic.data.scenes.kinds import KINDS, Kind, Role
+from hf_hyperbolic.data.scenes.style import draw_style
+from hf_hyperbolic.data.scenes.thing import THINGS, Thing
 
 SPLITS = ("train", "val", "test", "ood")
 FEWEST_BOXES = 4  # a scene with fewer is drawn again

@@ -2,9 +2,9 @@
 
 import random
 
-from .canvas import Canvas
-from .style import RGB, SKINS, dark, hsv, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.style import RGB, SKINS, dark, hsv, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 EYE: RGB = (28, 26, 36)
 COATS: tuple[RGB, ...] = ((120, 82, 56), (196, 150, 98), (74, 58, 52), (232, 226, 214), (150, 146, 148), (176, 106, 60))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from .style import LIGHTS, RGB, Style, draw_style, hsv, luminance, mix
+from hf_hyperbolic.data.scenes.style import LIGHTS, RGB, Style, draw_style, hsv, luminance, mix
 
 
 def _ramp(low: RGB, high: RGB) -> Callable[[RGB], RGB]:

@@ -2,11 +2,11 @@
 
 import random
 
-from .canvas import Canvas
-from .outdoors import FRUITS, flower
-from .shapes import panes, spokes
-from .style import LAMPLIGHT, RGB, dark, hsv, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.outdoors import FRUITS, flower
+from hf_hyperbolic.data.scenes.shapes import panes, spokes
+from hf_hyperbolic.data.scenes.style import LAMPLIGHT, RGB, dark, hsv, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 
 def legs(canvas: Canvas, xs: tuple[float, ...], top: float, width: float, colour: RGB) -> None:

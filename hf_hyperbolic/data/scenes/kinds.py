@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import backdrops
-from .canvas import Canvas
+from hf_hyperbolic.data.scenes import backdrops
+from hf_hyperbolic.data.scenes.canvas import Canvas
 
 
 @dataclass(frozen=True)

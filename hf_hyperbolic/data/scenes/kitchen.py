@@ -2,10 +2,10 @@
 
 import random
 
-from .canvas import Canvas
-from .furniture import handle
-from .style import dark, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.furniture import handle
+from hf_hyperbolic.data.scenes.style import dark, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 
 @thing("stove", aspect=0.85, height=0.36, surface=1.04)

@@ -2,10 +2,10 @@
 
 import random
 
-from .canvas import Canvas
-from .shapes import flag, glazing
-from .style import LAMPLIGHT, dark, hsv, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.shapes import flag, glazing
+from hf_hyperbolic.data.scenes.style import LAMPLIGHT, dark, hsv, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 FRUITS = ((222, 64, 56), (244, 156, 48), (240, 206, 74), (176, 60, 96))
 

@@ -3,8 +3,8 @@
 import math
 import random
 
-from .canvas import Canvas, Point
-from .style import RGB, dark, pale
+from hf_hyperbolic.data.scenes.canvas import Canvas, Point
+from hf_hyperbolic.data.scenes.style import RGB, dark, pale
 
 
 def spokes(count: int, radius: float, phase: float = 0.0) -> list[Point]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .canvas import Canvas
+from hf_hyperbolic.data.scenes.canvas import Canvas
 
 Draw = Callable[[Canvas, random.Random], None]
 

@@ -2,11 +2,11 @@
 
 import random
 
-from .canvas import Canvas
-from .creatures import bust
-from .shapes import glazing, spokes, wheel
-from .style import LAMPLIGHT, dark, mix, pale
-from .thing import thing
+from hf_hyperbolic.data.scenes.canvas import Canvas
+from hf_hyperbolic.data.scenes.creatures import bust
+from hf_hyperbolic.data.scenes.shapes import glazing, spokes, wheel
+from hf_hyperbolic.data.scenes.style import LAMPLIGHT, dark, mix, pale
+from hf_hyperbolic.data.scenes.thing import thing
 
 
 def seat_window(canvas: Canvas, rng: random.Random, x0: float, y0: float, x1: float, y1: float, taken: float) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .classes import CLASS_NAMES, OBJECT_CLASSES
-from .compose import SPLITS, Scene, render_scene
+from hf_hyperbolic.data.files import write_text
+from hf_hyperbolic.data.scenes.classes import CLASS_NAMES, OBJECT_CLASSES
+from hf_hyperbolic.data.scenes.compose import SPLITS, Scene, render_scene
 
 GENERATOR = "hf_hyperbolic scenes 3"  # raise the number when the same parameters write other files
 JPEG_QUALITY = 92
@@ -58,14 +59,14 @@ def write_scenes(
             annotations.unlink(missing_ok=True)  # first: annotations never stand beside other images
             for stale in images.glob("*.jpg"):
                 stale.unlink()
-        _write_json(begun, {"info": parameters})
+        write_text(begun, json.dumps({"info": parameters}))
     except OSError as error:
         raise OSError(
             f"cannot write scenes to {root}: {error.strerror or error}; choose another folder or make it writable"
         ) from error
     draw = partial(_draw_one, folder=images, seed=seed, split=split, size=size)
     rows = list(tqdm(_map(draw, count, num_workers), total=count, desc=f"scenes ({split})", unit="scene"))
-    _write_json(annotations, _coco(rows, parameters, size))
+    write_text(annotations, json.dumps(_coco(rows, parameters, size)))
     return annotations
 
 
@@ -136,9 +137,3 @@ def _parameters_of(path: Path) -> dict[str, Any] | None:
 def _same_pictures(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
     """Whether two sets of parameters give the same picture for the same index (the count does not matter)."""
     return found is not None and {**found, "count": 0} == {**wanted, "count": 0}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(content), encoding="utf-8")
-    aside.replace(path)
