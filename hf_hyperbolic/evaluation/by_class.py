@@ -31,6 +31,7 @@ from . import child_to_parent, own_scene, parent_to_child
 from .bootstrap import multiplicities
 from .figures import figure, number
 from .nodes import active_boxes
+from .oracles import training_images
 from .sections import Evaluation
 
 GROUPS = ("head", "middle", "tail")
@@ -162,7 +163,7 @@ def best_class_recall(task: parent_to_child.ParentToChild, cut: np.ndarray, memb
 def add_by_class(run: Evaluation, train_hierarchy: Hierarchy | None) -> None:
     """`by_class`; needs the sections of the three protocols."""
     hierarchy = run.hierarchy
-    counts = _training_images(hierarchy, train_hierarchy)
+    counts = images_per_class(hierarchy) if train_hierarchy is None else training_images(hierarchy, train_hierarchy)
     boxes = active_boxes(hierarchy)
     occurs = np.bincount(hierarchy.node_label[boxes], minlength=hierarchy.num_classes) > 0
     group, bounds = class_groups(counts, occurs, run.settings.class_bounds)
@@ -244,14 +245,6 @@ def _add(
 def _kept(run: Evaluation, section: str, names: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
     """Per-query values that the section's own run left: measure -> figure -> (Q,)."""
     return {measure: {name: run.per_unit[f"{section}/{measure}/{name}"] for name in names} for measure in run.scorers}
-
-
-def _training_images(hierarchy: Hierarchy, train: Hierarchy | None) -> np.ndarray:
-    """(C,) images of the training split that hold each class, matched by name; of the split itself without one."""
-    if train is None:
-        return images_per_class(hierarchy)
-    counted = dict(zip(train.class_names, images_per_class(train).tolist(), strict=True))
-    return np.array([counted.get(name, 0) for name in hierarchy.class_names], dtype=np.int64)
 
 
 def _extent(counts: np.ndarray) -> dict[str, Any]:

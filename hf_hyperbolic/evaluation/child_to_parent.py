@@ -6,7 +6,8 @@ unless a descendant has it. The figure is the share of the top k that counts, wi
 and without it. A node is never retrieved for itself. Where labels are federated, nodes of which it is unknown whether
 they hold the query's category are left out of its gallery (see `federated`).
 
-Chance (the share of the gallery that counts) and ceiling (everything that counts first) are exact.
+Chance (the share of the gallery that counts) and ceiling (everything that counts first) are exact. Beside
+them stands, for scenes, a ranking that knows no query, only which scenes hold many classes (see `oracles`).
 """
 
 from collections.abc import Sequence

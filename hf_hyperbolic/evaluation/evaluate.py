@@ -59,11 +59,14 @@ def evaluate_per_query(
     - `counts`: `images`, `boxes` (taking part), `boxes_that_are_the_scene`, `scenes_without_boxes`, `classes`,
       `parents` (nodes with a descendant), `ancestry_pairs`, `box_ancestry_pairs`;
     - `settings`: what the figures depend on; `notes`: list of sentences on clamped cut-offs and gaps;
-    - `parent_to_child`: measure -> `recall@k`, `ot@k`, `precision@k` (absolute k), `average_precision` -> figure;
+    - `parent_to_child`: measure -> `recall@k`, `ot@k`, `precision@k` (absolute k), `average_precision` -> figure,
+      with one more key `oracles`: `class_prevalence`, what a ranking reaches that puts boxes of the classes first which
+      most training images hold, for every query alike (see `oracles`); None without `train_hierarchy`;
     - `precision_recall`: `recall` (L,) levels, `chance` (L,), `ceiling` (L,), and `measures`: measure -> `value`,
       `low`, `high` (L,) each;
     - `child_to_parent` (gallery of scenes) and `child_to_any_parent` (gallery of all nodes with a descendant):
-      measure -> `top_k` and `top_k_other_images` -> figure;
+      measure -> `top_k` and `top_k_other_images` -> figure, in `child_to_parent` with one more key `oracles`:
+      `class_count`, what a ranking reaches that puts scenes of the most classes first, for every query alike;
     - `own_scene`: measure -> `recall@1`, `recall@5`, `median_rank` -> figure;
     - `entailment`: measure without a correction -> `auc_random`, `auc_reversed`, `auc_unrelated`, and each with
       `_boxes` -> figure, with one more key `oracles`: `category_pair_frequency` (None without `train_hierarchy`) and
@@ -89,7 +92,8 @@ def evaluate_per_query(
         curvature: c of the hyperboloid of curvature -c; None or 0 for a Euclidean model.
         measures: names of `retrieval.measures.MEASURES`, with `+centred`, `+zscored` or `+csls` for the hub-corrected
             score; all that apply to the model, uncorrected, when None.
-        train_hierarchy: the training split, for the category-pair oracle and the frequency of classes.
+        train_hierarchy: the training split, for the oracles that count in it (class prevalence, category pairs) and
+            for the frequency of classes.
         seed: of pair sampling, simulated chance and bootstrap. With the same seed, systems on one hierarchy are
             measured on the same pairs and resamples, so that their values can be compared unit by unit.
         train_embeds: (N_train, D) embeddings of `train_hierarchy`'s nodes: its scenes and boxes are then the reference
@@ -121,7 +125,7 @@ def evaluate_per_query(
     }
     with torch.no_grad():
         add_counts(run)
-        add_parent_to_child(run)
+        add_parent_to_child(run, train_hierarchy)
         add_child_to_parent(run)
         add_own_scene(run)
         add_entailment(run, train_hierarchy)

@@ -11,7 +11,8 @@ Chance is exact for recall, precision and average precision (a random ranking's 
 OT and the precision-recall curve. The ceiling is what a ranking reaches that puts every relevant box before every
 other. For OT that ranking is taken to be stratified too: within the relevant, and then within the rest, labels come in
 proportion to their frequency. It is an oracle, not a strict bound: past the last relevant box, a ranking could still
-prefer irrelevant boxes whose class lies near a wanted one.
+prefer irrelevant boxes whose class lies near a wanted one. Beside the two stands a ranking that knows no query, only
+which classes are common (see `oracles`).
 """
 
 from collections.abc import Sequence

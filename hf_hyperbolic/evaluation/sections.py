@@ -16,6 +16,7 @@ from .figures import Figure, mean_figures, number
 from .hubness import hubness_figures, mean_cosine, occurrences
 from .nodes import Direction, active_ancestry, active_boxes, parents, scenes
 from .optimal_transport import Ground
+from .oracles import class_count, class_prevalence
 from .radial import mean_norm_by_level, radial_order
 from .ranking import K, resolve_k
 from .scorer import EmbeddingScorer
@@ -113,6 +114,23 @@ class Evaluation:
             )
 
 
+def add_oracles(
+    table: Mapping[str, Mapping[str, Figure]], values: Mapping[str, Mapping[str, np.ndarray] | None]
+) -> None:
+    """Puts `oracles` beside every figure: oracle -> its mean on the same units, None for one that cannot be had.
+
+    Args:
+        table: measure -> figure.
+        values: oracle -> figure -> per-unit values, or None.
+    """
+    beside = mean_figures({oracle: found for oracle, found in values.items() if found is not None}, {}, {}, resamples=1)
+    for measured in table.values():
+        for name, entry in measured.items():
+            entry["oracles"] = {
+                oracle: beside[oracle][name]["value"] if oracle in beside else None for oracle in values
+            }
+
+
 def add_counts(run: Evaluation) -> None:
     """`counts`."""
     hierarchy = run.hierarchy
@@ -129,7 +147,7 @@ def add_counts(run: Evaluation) -> None:
     }
 
 
-def add_parent_to_child(run: Evaluation) -> None:
+def add_parent_to_child(run: Evaluation, train_hierarchy: Hierarchy | None) -> None:
     """`parent_to_child` and `precision_recall`."""
     settings, results = run.settings, run.results
     task = parent_to_child.prepare(run.hierarchy)
@@ -152,6 +170,11 @@ def add_parent_to_child(run: Evaluation) -> None:
         values[measure], curve, run.class_recall[measure] = found
         curves[measure] = {str(level): curve[:, column] for column, level in enumerate(levels)}
     results["parent_to_child"] = run.mean_figures(values, chance, ceiling)
+    blind = None
+    if train_hierarchy is not None:
+        oracle = class_prevalence(run.hierarchy, train_hierarchy, run.seed)
+        blind = parent_to_child.per_query(task, oracle, settings.ks, levels, settings.ground).figures
+    add_oracles(results["parent_to_child"], {"class_prevalence": blind})
     points = run.mean_figures(curves, {}, {})
     results["precision_recall"] = {
         "recall": list(levels),
@@ -178,6 +201,9 @@ def add_child_to_parent(run: Evaluation) -> None:
         chance, ceiling = child_to_parent.chance_and_ceiling(task, ks)
         values = {name: child_to_parent.per_query(task, scorer, ks) for name, scorer in run.scorers.items()}
         run.results[section] = run.mean_figures(values, chance, ceiling, by_image=True)
+        if gallery == "scenes":
+            blind = child_to_parent.per_query(task, class_count(run.hierarchy, run.seed), ks)
+            add_oracles(run.results[section], {"class_count": blind})
         run.keep(section, values)
 
 
@@ -216,20 +242,17 @@ def add_entailment(run: Evaluation, train_hierarchy: Hierarchy | None) -> None:
     }
     figures = [f"auc_{kind}{suffix}" for suffix in samples for kind in entailment.KINDS]
     table = run.mean_figures(values, dict.fromkeys(figures, 0.5), dict.fromkeys(figures, 1.0))
-    oracles = {"scene_flag": entailment.per_image(samples, entailment.scene_flag_oracle(hierarchy), hierarchy)}
+    pair_frequency = None
     if train_hierarchy is not None:
         oracle = entailment.category_pair_oracle(hierarchy, train_hierarchy)
-        oracles["category_pair_frequency"] = entailment.per_image(samples, oracle, hierarchy)
-    beside = mean_figures(oracles, {}, {}, resamples=1)
+        pair_frequency = entailment.per_image(samples, oracle, hierarchy)
+    scene_flag = entailment.per_image(samples, entailment.scene_flag_oracle(hierarchy), hierarchy)
     for measured in table.values():
-        for name, entry in measured.items():
+        for entry in measured.values():
             # the interval is of a linearised figure: the figure itself cannot leave [0, 1]
             for bound in ("low", "high"):
                 entry[bound] = None if entry[bound] is None else min(1.0, max(0.0, entry[bound]))
-            entry["oracles"] = {
-                oracle: beside[oracle][name]["value"] if oracle in beside else None
-                for oracle in ("category_pair_frequency", "scene_flag")
-            }
+    add_oracles(table, {"category_pair_frequency": pair_frequency, "scene_flag": scene_flag})
     run.results["entailment"] = table
     run.keep("entailment", values)
 

@@ -13,7 +13,12 @@ from .ranking import k_name
 # heading, how to find the figure in a result, factor, decimals
 Column = tuple[str, Callable[[dict[str, Any], str], Figure | None], float, int]
 
-_ORACLES = {"oracle: category pair": "category_pair_frequency", "oracle: scene flag": "scene_flag"}
+_ORACLES = {
+    "oracle: class prevalence": "class_prevalence",
+    "oracle: class count": "class_count",
+    "oracle: category pair": "category_pair_frequency",
+    "oracle: scene flag": "scene_flag",
+}
 
 
 def _path(*keys: str) -> Callable[[dict[str, Any], str], Figure | None]:
@@ -88,7 +93,7 @@ def _classes_line(by_class: dict[str, Any]) -> str:
 
 
 def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False) -> str:
-    """Systems x measures x main figures, with rows for chance, ceiling and the image-free oracles.
+    """Systems x measures x main figures, with rows for chance, ceiling and those image-free oracles that a block has.
 
     Args:
         results: name of a system -> what `evaluate_embeddings` returned, all on one hierarchy.
@@ -119,6 +124,7 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         "",
         "Retrieval. P>C parent to child, C>P child to parent, own: a box's own scene among the scenes.",
         "Lower is better for OT, median rank and hub (largest share of queries that one item serves in the top 10).",
+        "The oracles see neither image nor query: boxes of common classes first, scenes of many classes first.",
         *_block(results, first, _retrieval_columns(first["settings"]), "parent_to_child", intervals),
         "",
         "Entailment. AUC of ancestor -> descendant pairs against others, then over box -> box pairs alone;",
@@ -144,10 +150,10 @@ def _block(
     known = [(_any(find, first), factor, decimals) for _, find, factor, decimals in columns]
     for key in ("chance", "ceiling"):
         rows.append([key, "", *(_cell(entry, key, factor, decimals) for entry, factor, decimals in known)])
-    if any(entry and "oracles" in entry for entry, *_ in known):
-        for label, oracle in _ORACLES.items():
-            beside = [((entry or {}).get("oracles"), factor, decimals) for entry, factor, decimals in known]
-            rows.append([label, "", *(_cell(e, oracle, factor, d) if e else "" for e, factor, d in beside)])
+    beside = [((entry or {}).get("oracles") or {}, factor, decimals) for entry, factor, decimals in known]
+    for label, oracle in _ORACLES.items():
+        if any(oracle in oracles for oracles, *_ in beside):
+            rows.append([label, "", *(_cell(e, oracle, factor, d) if oracle in e else "" for e, factor, d in beside)])
     head = len(rows)
     for name, result in results.items():
         for measure in result["settings"]["measures"]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .html import Markup, join, tag
-from .numbers import Entry, interval, lookup, number
+from .numbers import Entry, interval, lookup, number, oracle_name
 from .style import LEVEL_COLOURS, MUTED, SYSTEM_COLOURS
 
 Directions = Mapping[str, str]
@@ -37,12 +37,14 @@ HEADLINES: tuple[Headline, ...] = (
         "Of the boxes whose class occurs in a scene, the share found in the first half of the ranking (Recall@50 %).",
         "recall@50%",
         ("parent_to_child", "{children}", "recall@50%"),
+        oracles=True,
     ),
     Headline(
         "Box → scenes that hold it",
         "Of the ten scenes ranked first for a box, the share that holds its class (Top-10).",
         "top_10",
         ("child_to_parent", "{parents}", "top_10"),
+        oracles=True,
     ),
     Headline(
         "Box → its very own scene",
@@ -96,7 +98,7 @@ def _card(headline: Headline, entry: Entry, baselines: Mapping[str, Entry]) -> M
     lines += [("chance", entry.get("chance")), ("best possible", entry.get("ceiling"))]
     if headline.oracles:
         oracles = entry.get("oracles") or {}
-        lines += [(f"no image seen: {name.replace('_', ' ')}", value) for name, value in oracles.items()]
+        lines += [(f"no image seen: {oracle_name(name)}", value) for name, value in oracles.items()]
     listed = join(
         Markup(tag("dt", name) + tag("dd", number(value, figure))) for name, value in lines if value is not None
     )

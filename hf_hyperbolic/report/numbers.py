@@ -16,6 +16,8 @@ MEASURE_NAMES = {
     "beta": "hyperbolic angle at the parent (β)",
     "distance": "hyperbolic distance",
 }
+# oracles that see no image, by what they rank first
+_ORACLE_NAMES = {"class_prevalence": "common classes first", "class_count": "scenes of many classes first"}
 _WHOLE_NAMES = {
     "average_precision": "Average precision",
     "median_rank": "Median rank",
@@ -29,6 +31,11 @@ def measure_name(measure: str) -> str:
     """`"beta+centred"` -> `"hyperbolic angle at the parent (β), centred"`."""
     base, _, correction = measure.partition("+")
     return MEASURE_NAMES.get(base, base) + (f", {correction}" if correction else "")
+
+
+def oracle_name(oracle: str) -> str:
+    """`"class_prevalence"` -> `"common classes first"`, `"scene_flag"` -> `"scene flag"`."""
+    return _ORACLE_NAMES.get(oracle, oracle.replace("_", " "))
 
 
 def figure_name(figure: str) -> str:

@@ -6,7 +6,20 @@ from typing import Any
 
 from ..data.hierarchy import Hierarchy
 from .html import Markup, join, tag, text
-from .numbers import lookup, measure_name, number
+from .numbers import figure_name, lookup, measure_name, number
+
+# rankings that are the same for every query: section, direction whose measure ranks, figure, oracle, the point made,
+# what is ranked first, what a model no better may have answered
+_BLIND = (
+    (
+        "parent_to_child", "children", "recall@50%", "class_prevalence",
+        "A common class is not content seen.", "boxes of common classes", "is it a common class?",
+    ),
+    (
+        "child_to_parent", "parents", "top_10", "class_count",
+        "A crowded scene is right for many boxes.", "scenes of many classes", "does the scene hold much?",
+    ),
+)  # fmt: skip
 
 
 def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperbolic: bool) -> str:
@@ -77,7 +90,7 @@ def limits(results: Mapping[str, Any], measures: Mapping[str, str], settings: Ma
     points: list[str] = []
     threshold = settings.get("threshold")
     share = f"to at least {100 * threshold:g} % " if isinstance(threshold, float | int) else ""
-    points += _oracle_points(results, measures["pairs"])
+    points += _oracle_points(results, measures["pairs"]) + _blind_points(results, measures)
     hub = lookup(results, "hubness", "child_to_parent", measures["parents"], "largest_share")
     if hub and hub.get("value") is not None:
         beside = f" (random rankings: {number(hub['chance'], 'share')})" if hub.get("chance") is not None else ""
@@ -128,6 +141,27 @@ def _oracle_points(results: Mapping[str, Any], measure: str) -> list[str]:
         "A level learnt is not containment seen. On the pairs behind the entailment AUC, where the model scores "
         f"{entry['value']:.3f}, {listed}, without looking at any image. {verdict}"
     ]
+
+
+def _blind_points(results: Mapping[str, Any], measures: Mapping[str, str]) -> list[str]:
+    """What rankings reach that are the same for every query, beside the model's figure."""
+    points = []
+    for section, way, figure, oracle, heading, first, question in _BLIND:
+        entry = lookup(results, section, measures[way], figure) or {}
+        value, blind = entry.get("value"), (entry.get("oracles") or {}).get(oracle)
+        if value is None or blind is None:
+            continue
+        verdict = (
+            "Only what the model has above it shows more than that."
+            if value > blind
+            else f"The model is not above it: its figure does not show that it answers more than “{question}”"
+        )
+        points.append(
+            f"{heading} On this split a ranking that looks at no image and merely puts {first} first, by their labels "
+            f"and for every query alike, finds {number(blind, figure)} ({figure_name(figure)}); the model "
+            f"{number(value, figure)}, random rankings {number(entry.get('chance'), figure)}. {verdict}"
+        )
+    return points
 
 
 def gallery_key() -> Markup:

@@ -1,10 +1,10 @@
-"""Tables of systems and measures, chance and the best possible in the last rows."""
+"""Tables of systems and measures; oracles that see no image, chance and the best possible in the last rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .html import Markup, folded, join, row, table, tag, text
-from .numbers import MISSING, Entry, cell, figure_name, lookup, measure_name, number
+from .numbers import MISSING, Entry, cell, figure_name, lookup, measure_name, number, oracle_name
 
 Results = Mapping[str, Mapping[str, Any]]
 Measures = Mapping[str, Mapping[str, str]]
@@ -15,13 +15,15 @@ RETRIEVAL = {
         "Scene → boxes",
         "children",
         "Query: a full scene. Gallery: all boxes. Right: boxes whose class occurs in the scene. OT: how far the "
-        "classes retrieved are from those wanted (1-D Wasserstein distance; lower is better).",
+        "classes retrieved are from those wanted (1-D Wasserstein distance; lower is better). Common classes first: "
+        "the same order for every scene, boxes of the classes that most training images hold before others.",
     ),
     "child_to_parent": (
         "Box → scenes",
         "parents",
         "Query: a box. Gallery: all full scenes. Top-k: share of the first k that holds the query's class, first "
-        "with the query's own image among the gallery, then without it.",
+        "with the query's own image among the gallery, then without it. Scenes of many classes first: the "
+        "same order for every box.",
     ),
     "child_to_any_parent": (
         "Box → anything that holds boxes",
@@ -82,14 +84,7 @@ def entailment_table(results: Results, measures: Measures) -> Markup:
     ]
 
     def build(pairs: Sequence[tuple[str, str]]) -> Markup:
-        rows = _system_rows(results, "entailment", figures, pairs)
-        first = next((entry for entry in results.values() if entry.get("entailment")), {})
-        any_measure: Entry = next(iter(first.get("entailment", {}).values()), {})
-        names = list(dict.fromkeys(o for f in figures for o in (any_measure.get(f, {}).get("oracles") or {})))
-        for oracle in names:
-            values = [(any_measure.get(f, {}).get("oracles") or {}).get(oracle) for f in figures]
-            label = Markup(text(oracle.replace("_", " ").capitalize()) + tag("small", "sees no image"))
-            rows.append(_aside(label, [number(v, f) for v, f in zip(values, figures, strict=True)]))
+        rows = _system_rows(results, "entailment", figures, pairs) + _oracle_rows(results, "entailment", figures)
         rows += _levels(results, "entailment", figures, ("chance",))
         return table(["AUC against", *heads], rows)
 
@@ -159,7 +154,8 @@ def _figures(results: Results, section: str) -> list[str]:
 
 
 def _protocol(results: Results, section: str, figures: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Markup:
-    rows = _system_rows(results, section, figures, pairs) + _levels(results, section, figures, ("chance", "ceiling"))
+    rows = _system_rows(results, section, figures, pairs) + _oracle_rows(results, section, figures)
+    rows += _levels(results, section, figures, ("chance", "ceiling"))
     heads = [
         Markup(text(figure_name(f)) + (tag("small", "other images") if f.endswith("_other_images") else ""))
         for f in figures
@@ -178,6 +174,18 @@ def _system_rows(
             continue
         label = Markup(text(system) + tag("small", measure_name(measure)))
         rows.append(row(label, [cell(entries.get(f), f) for f in figures], "main" if system == main else None))
+    return rows
+
+
+def _oracle_rows(results: Results, section: str, figures: Sequence[str]) -> list[Markup]:
+    """Rows of the section's oracles, which are the same for every system and measure."""
+    first = next((entry for entry in results.values() if entry.get(section)), {})
+    any_measure: Entry = next(iter(first.get(section, {}).values()), {})
+    beside = [any_measure.get(f, {}).get("oracles") or {} for f in figures]
+    rows = []
+    for oracle in dict.fromkeys(name for oracles in beside for name in oracles):
+        label = Markup(text(oracle_name(oracle).capitalize()) + tag("small", "sees no image"))
+        rows.append(_aside(label, [number(o.get(oracle), f) for o, f in zip(beside, figures, strict=True)]))
     return rows
 
 

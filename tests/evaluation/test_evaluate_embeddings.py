@@ -49,6 +49,13 @@ def test_the_whole_result(make_hierarchy, make_embeds) -> None:
     for entry in result["entailment"]["beta"].values():
         assert 0 <= entry["oracles"]["scene_flag"] <= 1
         assert 0 <= entry["oracles"]["category_pair_frequency"] <= 1
+    for section, oracle in (("parent_to_child", "class_prevalence"), ("child_to_parent", "class_count")):
+        found = [{name: entry["oracles"] for name, entry in entries.items()} for entries in result[section].values()]
+        assert all(other == found[0] for other in found)
+        for name, oracles in found[0].items():
+            assert list(oracles) == [oracle]
+            assert 0 <= oracles[oracle] <= (1 if not name.startswith("ot@") else hierarchy.num_classes)
+    assert not any("oracles" in e for section in PROTOCOLS[2:4] for m in result[section].values() for e in m.values())
     curve = result["precision_recall"]
     assert len(curve["recall"]) == len(curve["chance"]) == len(curve["measures"]["beta"]["high"])
     assert (np.diff(curve["measures"]["beta"]["value"]) <= 0).all()
@@ -70,6 +77,8 @@ def test_a_euclidean_model_has_euclidean_measures_only(make_hierarchy, make_embe
         result = evaluate_embeddings(make_embeds(hierarchy), hierarchy, curvature, settings=QUICK)
         assert result["settings"]["measures"] == ["cosine", "euclidean_alpha", "euclidean_beta"]
     assert result["entailment"]["cosine"]["auc_random"]["oracles"]["category_pair_frequency"] is None
+    assert result["parent_to_child"]["cosine"]["recall@50%"]["oracles"] == {"class_prevalence": None}
+    assert result["child_to_parent"]["cosine"]["top_5"]["oracles"]["class_count"] > 0
     with pytest.raises(ValueError, match="needs a hyperbolic model"):
         evaluate_embeddings(make_embeds(hierarchy), hierarchy, None, ["alpha"])
 
@@ -195,6 +204,7 @@ def test_one_image_with_one_box(make_hierarchy) -> None:
     result = evaluate_embeddings(torch.tensor([[0.1, 0.0], [1.0, 0.2]]), hierarchy, 1.0, settings=QUICK)
     json.dumps(result, allow_nan=False)
     assert result["child_to_parent"]["beta"]["top_5_other_images"]["value"] is None
+    assert result["child_to_parent"]["beta"]["top_5_other_images"]["oracles"] == {"class_count": None}
     assert result["entailment"]["beta"]["auc_unrelated"]["value"] is None
     assert any("no unrelated pairs" in note for note in result["notes"])
     assert "-" in format_table({"tiny": result})
@@ -211,6 +221,14 @@ def test_table_and_values_for_paired_tests(make_hierarchy, make_embeds, tmp_path
     text = format_table(results, intervals=True)
     for expected in ("chance", "ceiling", "oracle: category pair", "oracle: scene flag", "beta+centred", "P>C R@50%"):
         assert expected in text
+    retrieval, entailment, classes = text.split("\n\n")[1:]
+    prevalence = results["trained"]["parent_to_child"]["beta"]["recall@50%"]["oracles"]["class_prevalence"]
+    (row,) = [line for line in retrieval.splitlines() if line.startswith("oracle: class prevalence")]
+    assert row.split()[3] == f"{100 * prevalence:.1f}"
+    assert len(row.split()) == 3 + 3, "blank where the oracle ranks nothing"
+    assert retrieval.count("oracle:") == entailment.count("oracle:") == 2
+    assert "oracle: class count" in retrieval
+    assert "oracle:" not in classes
     entry = results["trained"]["parent_to_child"]["beta+centred"]["recall@50%"]
     assert f"{100 * entry['value']:.1f}" in text
     assert f"[{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]" in text

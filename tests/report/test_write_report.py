@@ -11,7 +11,7 @@ import torch
 from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_embeddings
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.example import example_images
-from hf_hyperbolic.report.prose import default_summary
+from hf_hyperbolic.report.prose import default_summary, limits
 
 SETTINGS = {
     "backbone": "resnet-tiny",
@@ -103,6 +103,14 @@ def test_cards_and_tables_hold_the_numbers_of_the_results(report, results):
     for oracle in auc["oracles"].values():
         assert f"<dd>{oracle:.3f}</dd>" in report
         assert f"scores {oracle:.3f}" in report
+    for entry, oracle, words, figure in (
+        (recall, "class_prevalence", "common classes first", "Recall@50 %"),
+        (top, "class_count", "scenes of many classes first", "Top-10"),
+    ):
+        blind = f"{100 * entry['oracles'][oracle]:.1f} %"
+        assert f"<dt>no image seen: {words}</dt><dd>{blind}</dd>" in report
+        assert f'<th scope="row">{words.capitalize()}<small>sees no image</small></th>' in report
+        assert f"finds {blind} ({figure}); the model {100 * entry['value']:.1f} %, random rankings" in report
     beside = other["parent_to_child"]["cosine"]["recall@50%"]
     assert f"<dd>{100 * beside['value']:.1f} %</dd>" in report
     assert "−1.2<small>−2.0 to +1.0</small><small>not told from 0</small>" in report
@@ -117,6 +125,31 @@ def test_oracle_verdict_follows_the_numbers(split, results, tmp_path):
             tmp_path / "r.html", {"ours": main}, split.hierarchy, split.embeds, split.curvature, None, split.crop_of, {}
         )
         assert said in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "measure", "figure", "oracle", "question"),
+    [
+        ("parent_to_child", "beta", "recall@50%", "class_prevalence", "is it a common class?"),
+        ("child_to_parent", "alpha", "top_10", "class_count", "does the scene hold much?"),
+    ],
+)
+def test_blind_rankings_are_set_beside_the_model(results, section, measure, figure, oracle, question):
+    measures = {"children": "beta", "parents": "alpha", "pairs": "beta"}
+    main = results["hyperbolic angle"]
+    entry = main[section][measure][figure]
+
+    def said(**changes) -> str:
+        return limits({section: {measure: {figure: entry | changes}}}, measures, {})
+
+    verdict = f"The model is not above it: its figure does not show that it answers more than “{question}”"
+    assert verdict in said(value=0.7, oracles={oracle: 0.7})
+    above = said(value=0.7, oracles={oracle: 0.6})
+    assert "Only what the model has above it shows more than that." in above
+    assert "finds 60.0 % " in above
+    assert question not in above
+    for silent in (said(oracles={oracle: None}), said(value=None), said(oracles={})):
+        assert "looks at no image" not in silent
 
 
 def test_without_metrics_there_is_no_training_section(split, results, tmp_path):
