@@ -69,7 +69,7 @@ def geodesic_arc(start: np.ndarray, end: np.ndarray, steps: int = 24) -> np.ndar
     p, q = complex(*start), complex(*end)
     moved = (q - p) / (1 - p.conjugate() * q)
     length = min(abs(moved), 1 - 1e-12)
-    if length == 0:
+    if length < np.finfo(np.float64).tiny:  # a subnormal number has no direction
         return np.repeat(np.asarray(start, dtype=np.float64)[None], steps, axis=0)
     along = np.tanh(np.linspace(0, 1, steps) * math.atanh(length)) * moved / abs(moved)
     points = (along + p) / (1 + p.conjugate() * along)
