@@ -1,6 +1,7 @@
 """What the README shows is what happens."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -44,19 +45,39 @@ def test_every_make_target_exists():
     assert set(re.findall(r"(?:`|^)make ([a-z]+)", TEXT, flags=re.M)) <= targets
 
 
-def test_every_option_of_the_training_script_exists():
-    from dataclasses import fields
+def commands(program: str) -> list[list[str]]:
+    """The arguments of every command of the README and the pages it links to that starts `program`."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    shell = "\n".join(re.findall(r"^```(?:bash|sh)\n(.*?)^```", text, flags=re.M | re.S)).replace("\\\n", " ")
+    lines = [shlex.split(line, comments=True) for line in shell.splitlines()]
+    lines += [shlex.split(code) for code in re.findall(r"`([^`\n]+)`", text) if code.startswith(program)]
+    words = program.split()
+    return [line[len(words) :] for line in lines if line[: len(words)] == words]
 
+
+def test_every_data_command_is_understood():
+    from hf_hyperbolic.cli.main import build_parser
+
+    found = commands("hf-hyperbolic")
+    assert len(found) > 8
+    for arguments in found:
+        build_parser().parse_args(arguments)
+
+
+def test_every_training_command_is_understood(monkeypatch):
     from hf_hyperbolic.training.arguments import TrainArguments
 
-    known = {f.name for f in fields(TrainArguments)} | {
-        "run",
-        "baselines",
-        "split",
-        "systems",
-        "seeds",
-        "output",
-        "boxes",
-    }
-    shell = "\n".join(blocks("bash") + blocks("sh"))
-    assert set(re.findall(r"--(\w+)", shell)) <= known
+    monkeypatch.chdir(ROOT)
+    found = commands("accelerate launch training/train.py")
+    assert len(found) >= 2
+    for arguments in found:
+        TrainArguments.parse(arguments)
+
+
+@pytest.mark.parametrize("script", ["evaluate", "compare"])
+def test_every_option_of_the_other_scripts_exists(script):
+    source = (ROOT / "training" / f"{script}.py").read_text()
+    found = commands(f"python training/{script}.py")
+    assert found
+    for name in {word[2:] for arguments in found for word in arguments if word.startswith("--")}:
+        assert re.search(rf"^    {name}: ", source, flags=re.M), name
