@@ -47,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: as `detect_boxes`; the model is not found or finds no boxes.
     """
-    from hf_hyperbolic.data.detect import detect_boxes
+    from hf_hyperbolic.data.detect import detect_boxes, find_images
 
     classes = read_classes(options.labels, options.parts)
+    find_images(options.images)  # a mistyped folder shows before a model of gigabytes is fetched
     detector = load_detector(options.model, options.device)
     try:
         done = detect_boxes(

@@ -34,9 +34,15 @@ class BatchPlan:
 
     def __post_init__(self) -> None:
         if self.scenes < 2 or self.boxes_per_scene < 1:
-            raise ValueError("a batch needs at least 2 scenes (for negatives) and 1 box of each (for positives)")
+            raise ValueError(
+                "a batch needs at least 2 scenes (for negatives) and 1 box of each (for positives), got scenes "
+                f"{self.scenes} and boxes_per_scene {self.boxes_per_scene}"
+            )
         if self.mated_boxes_per_scene < 0 or self.mates_per_box < 0:
-            raise ValueError("mated_boxes_per_scene and mates_per_box cannot be negative")
+            raise ValueError(
+                f"mated_boxes_per_scene and mates_per_box cannot be negative, got {self.mated_boxes_per_scene} and "
+                f"{self.mates_per_box}"
+            )
 
 
 class BatchSampler:

@@ -105,13 +105,18 @@ def summarise(folder: Path) -> tuple[tuple[str, ...], dict[str, SplitSummary]]:
     """
     files = {split: shard_files(folder, split) for split in split_names(folder)}
     if not files:
-        raise FileNotFoundError(f"{folder / 'data'}: no files {{split}}-00000-of-000NN.parquet")
+        raise FileNotFoundError(
+            f"{folder / 'data'}: no files {{split}}-00000-of-000NN.parquet: write them by export_parquet"
+        )
     names: tuple[str, ...] | None = None
     summaries: dict[str, SplitSummary] = {}
     for split, members in files.items():
         found = class_names(members[0])
         if names is not None and found != names:
-            raise ValueError(f"{folder}: split {split!r} has other classes than {next(iter(summaries))!r}")
+            raise ValueError(
+                f"{folder}: split {split!r} has other classes than {next(iter(summaries))!r}, so they cannot be one "
+                "data set: export one of them to another folder"
+            )
         names = found
         summaries[split] = _summarise(members, len(names))
     assert names is not None

@@ -34,5 +34,5 @@ def read_class_descriptions(class_file: str | os.PathLike[str]) -> dict[str, str
         if names.setdefault(mid, name) != name:
             raise ValueError(f"{path}: line {rows.line_num} calls {mid} {name!r}, an earlier line {names[mid]!r}")
     if not names:
-        raise ValueError(f"{path}: describes no class")
+        raise ValueError(f"{path}: describes no class: expected lines of a class id and a name, with a comma between")
     return names

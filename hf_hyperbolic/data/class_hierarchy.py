@@ -68,7 +68,9 @@ class ClassHierarchy:
             )
         ids = [id_of_name[name] for name in class_names]
         if len(set(ids)) < len(ids):
-            raise ValueError("class_names names a class of the hierarchy twice")
+            second = next(place for place in range(len(ids)) if ids[place] in ids[:place])
+            one, other = class_names[ids.index(ids[second])], class_names[second]
+            raise ValueError(f"class_names: {one!r} and {other!r} are one class, {ids[second]}: leave one out")
         row = {class_id: number for number, class_id in enumerate(dict.fromkeys([*ids, *self.parents]))}
         tree = self.tree()
         return np.array([row[tree[class_id]] if class_id in tree else -1 for class_id in row], dtype=np.int64)

@@ -104,7 +104,7 @@ def detect_boxes(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     threshold = DEFAULT_THRESHOLD[task] if score_threshold is None else score_threshold
     search_settings = SearchSettings(depth, threshold, min_size, min_crop, crop_context, nms_iou, max_boxes)
-    folder, names = _files(images)
+    folder, names = find_images(images)
     target = Path(output)
     if not target.absolute().parent.is_dir():
         raise FileNotFoundError(f"{target.absolute().parent}: no such folder to write {target.name} to")
@@ -136,8 +136,16 @@ def detect_boxes(
     return DetectionRun(target, folder, len(rows), boxes, resumed, _problems(broken, rows, name_of(detector)))
 
 
-def _files(images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Path, list[str]]:
-    """A folder and the sorted names of the images below it, with forward slashes."""
+def find_images(images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Path, list[str]]:
+    """A folder and the sorted names of the images below it, with forward slashes.
+
+    Args:
+        images: as `detect_boxes`.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: there is no image.
+    """
     if isinstance(images, (str, os.PathLike)):
         folder = Path(images).absolute()
         if not folder.is_dir():

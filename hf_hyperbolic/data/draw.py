@@ -102,7 +102,7 @@ def pair_sheet(
         ValueError: there is no example.
     """
     if not examples:
-        raise ValueError("no pair to show")
+        raise ValueError("examples is empty: there is no pair to show")
     sheet = _Sheet(len(examples), min(columns, len(examples)), cell)
     for place, example in enumerate(examples):
         both = np.stack([example.parent, example.child])

@@ -163,7 +163,7 @@ def _first_rows(stream: datasets.IterableDataset, name: str, max_images: int | N
     stream = _undecoded(stream)
     rows = list(islice(stream, max_images))
     if not rows:
-        raise ValueError(f"{name}: the stream has no rows")
+        raise ValueError(f"{name}: the stream has no rows: look at its split and filters")
     return _undecoded(datasets.Dataset.from_list(rows, features=stream.features))
 
 

@@ -105,7 +105,9 @@ def read_parquet(folder: str | os.PathLike[str], split: str) -> tuple[BoxTable, 
     parts = []
     for file in files:
         if class_names(file) != names:
-            raise ValueError(f"{file}: other classes than {files[0].name}")
+            raise ValueError(
+                f"{file}: other classes than {files[0].name}, so they are of two exports: export the split again"
+            )
         parts.append(pq.read_table(file, columns=[*_COLUMNS, *extra]))
     rows = pa.concat_tables(parts).combine_chunks()
     where = [f"{file}#{row}" for file, part in zip(files, parts, strict=True) for row in range(part.num_rows)]

@@ -112,7 +112,11 @@ class Source:
             ValueError: the source has no images.
         """
         if not self.has_images:
-            raise ValueError("the images of the source are not at hand: name their folder by image_folder")
+            missing = self.table.image_ids[self.table.image_files == ""]
+            raise ValueError(
+                f"{len(missing):,} of the source's {self.table.num_images:,} images are not at hand, the first is "
+                f"{missing[0]}: name their folder by image_folder"
+            )
 
 
 def read_source(

@@ -30,11 +30,16 @@ def row_hierarchy(row: dict[str, Any], class_names: tuple[str, ...]) -> Hierarch
             f"boxes, labels, levels and is_scene_duplicate must have one length, that of labels is {count}"
         )
     if count and not (labels.min() >= 0 and labels.max() < len(class_names)):
-        raise ValueError(f"labels must lie in [0, {len(class_names)})")
+        raise ValueError(f"labels must lie in [0, {len(class_names)}), got {labels.min()} to {labels.max()}")
     boxes = np.array(row["boxes"], dtype=np.float32).reshape(count, 4)
     frame = np.array([[0, 0, row["width"], row["height"]]], dtype=np.float32)
-    if not ((boxes[:, :2] >= 0) & (boxes[:, :2] < boxes[:, 2:]) & (boxes[:, 2:] <= frame[:, 2:])).all():
-        raise ValueError("boxes must lie inside the image and have an area")
+    sound = ((boxes[:, :2] >= 0) & (boxes[:, :2] < boxes[:, 2:]) & (boxes[:, 2:] <= frame[:, 2:])).all(axis=1)
+    if not sound.all():
+        wrong = int(np.argmin(sound))
+        raise ValueError(
+            f"boxes must lie inside the image of {row['width']} x {row['height']} and have an area, box {wrong} is "
+            f"{boxes[wrong].tolist()}"
+        )
     pairs = {name: np.array(row[name], dtype=np.int64).reshape(-1, 2) for name in ("direct", "ancestry")}
     for name, found in pairs.items():
         if len(found) and not (found.min() >= 0 and found.max() <= count):
@@ -70,7 +75,8 @@ def join_hierarchies(hierarchies: Sequence[Hierarchy]) -> tuple[Hierarchy, list[
     if any(other.class_names != first.class_names for other in hierarchies):
         raise ValueError("only hierarchies of the same classes, in the same order, can be joined")
     if any(other.duplicate_iou != first.duplicate_iou for other in hierarchies):
-        raise ValueError("only hierarchies of one duplicate_iou can be joined")
+        values = ", ".join(f"{value:g}" for value in sorted({other.duplicate_iou for other in hierarchies}))
+        raise ValueError(f"only hierarchies of one duplicate_iou can be joined, these have {values}")
     images = np.array([other.num_images for other in hierarchies])
     boxes = np.array([other.num_nodes for other in hierarchies]) - images
     image_start, box_start = np.cumsum(images) - images, images.sum() + np.cumsum(boxes) - boxes

@@ -215,7 +215,9 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
         changed = [name for name in ("seed", "shard", "block", "num_shards") if state[name] != now[name]]
         if changed:
             differences = ", ".join(f"{name} {state[name]} and is now {now[name]}" for name in changed)
-            raise ValueError(f"this position cannot be gone on from: it was saved with {differences}")
+            raise ValueError(
+                f"this position cannot be gone on from: it was saved with {differences}; go on with what it had"
+            )
         self._workers, self._next_worker = state["workers"], state["next_worker"]
         self._positions = {int(worker): at for worker, at in state["positions"].items()}
         self.num_broken = state["num_broken"]

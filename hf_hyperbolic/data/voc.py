@@ -136,7 +136,7 @@ def _all_ids(annotations: Path) -> list[str]:
     # names that start with a dot are what some systems write beside a file they copy
     names = sorted(path.stem for path in annotations.glob("*.xml") if not path.name.startswith("."))
     if not names:
-        raise ValueError(f"{annotations} holds no .xml file")
+        raise ValueError(f"{annotations}: no .xml file, where VOC has one for each image")
     return names
 
 
@@ -148,7 +148,7 @@ def _split_ids(root: Path, split: str, log: ProblemLog) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: not text, at byte {error.start}") from error
+        raise ValueError(f"{file}: not text in UTF-8, at byte {error.start}: save it as UTF-8") from error
     listed = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
     if not listed:
         raise ValueError(f"{file} lists no images: the split is empty")

@@ -36,7 +36,10 @@ def write_coco(table: BoxTable, file: str | os.PathLike[str]) -> Path:
     path = Path(file).absolute()
     if (table.image_files == "").any():
         missing = table.image_ids[table.image_files == ""]
-        raise ValueError(f"{len(missing)} images have no file, the first is {missing[0]}: COCO names one for each")
+        raise ValueError(
+            f"{len(missing)} images have no file, the first is {missing[0]}, and COCO names one for each: read the "
+            "annotations with image_folder"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     sizes = _sizes(table)
     boxes = table.boxes.astype(np.float64)

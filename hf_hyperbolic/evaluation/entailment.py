@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.hierarchy import Hierarchy
+from ..data.overlap import DUPLICATE_IOU, intersection_over_union
 from .bootstrap import image_pseudo_values
 from .federated import unknown_pairs
 from .nodes import active_ancestry, active_boxes
@@ -49,7 +50,7 @@ def sample_pairs(
     max_pairs: int = 20_000,
     seed: int = 0,
     boxes_only: bool = False,
-    duplicate_iou: float = 0.9,
+    duplicate_iou: float = DUPLICATE_IOU,
 ) -> PairSample:
     """Draws the pairs of an AUC.
 
@@ -95,7 +96,7 @@ def sample_pairs(
         second += second >= first
         pairs = by_image[np.stack([starts[image] + first, starts[image] + second], axis=1)]
         related = is_ancestry(pairs) | is_ancestry(pairs[:, ::-1])
-        overlap = _iou(hierarchy.node_box[pairs[:, 0]], hierarchy.node_box[pairs[:, 1]])
+        overlap = intersection_over_union(hierarchy.node_box[pairs[:, 0]], hierarchy.node_box[pairs[:, 1]])
         return pairs[~related & (overlap <= duplicate_iou)]
 
     wanted = len(ancestry)
@@ -213,10 +214,3 @@ def _draw(draw: Callable[[int], np.ndarray], wanted: int, rounds: int = 50) -> n
         found.append(accepted)
         have += len(accepted)
     return np.concatenate(found)[:wanted].astype(np.int64)
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared = np.maximum(sides, 0).astype(np.float64).prod(1)
-    area_a, area_b = (a[:, 2:] - a[:, :2]).astype(np.float64).prod(1), (b[:, 2:] - b[:, :2]).astype(np.float64).prod(1)
-    return shared / (area_a + area_b - shared)

@@ -139,8 +139,8 @@ def test_it_is_a_command_and_its_errors_end_as_those_of_others(folder, tmp_path,
 
     words = (folder, tmp_path / "boxes.json", "--labels", "car", "--model")
     assert ends(*words, "m", "--parts", "bus=wheel").startswith("error: --parts bus=...: nothing looks for 'bus'")
+    assert f"{tmp_path / 'none'}: no such folder" in ends(tmp_path / "none", *words[1:], "no/model")
     (tmp_path / "model").mkdir()
     assert str(tmp_path / "model") in ends(*words, tmp_path / "model")
     monkeypatch.setattr(detect, "load_detector", lambda model, device: Stub())
-    assert f"{tmp_path / 'none'}" in ends(tmp_path / "none", *words[1:], "m")
     assert "score_threshold must be in [0, 1], got 3.0" in ends(*words, "m", "--score-threshold", 3)

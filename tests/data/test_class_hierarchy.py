@@ -76,8 +76,10 @@ def test_tree_distance_by_name(write, tmp_path):
     assert wasserstein_tree(one_hot[0], one_hot[2], tree) == 1
     with pytest.raises(ValueError, match="1 of 2 classes are not in the class hierarchy, for example 'Boat'"):
         found.parent_rows(("Tire", "Boat"))
-    with pytest.raises(ValueError, match="twice"):
-        found.parent_rows(("Tire", "tire"))
+    with pytest.raises(ValueError, match="class_names: 'Tire' and 'tire' are one class, tire: leave one out"):
+        found.parent_rows(("Car", "Tire", "tire"))
+    with pytest.raises(ValueError, match="class_names: 'Car' and 'Car' are one class, car"):
+        found.parent_rows(("Car", "Car"))
 
 
 @pytest.mark.parametrize(

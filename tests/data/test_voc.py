@@ -114,7 +114,7 @@ def test_splits(voc):
         read_voc(root, "dog_val")
     with pytest.raises(ValueError, match=r"empty\.txt lists no images"):
         read_voc(root, "empty")
-    with pytest.raises(ValueError, match=r"binary\.txt: not text, at byte 2"):
+    with pytest.raises(ValueError, match=r"binary\.txt: not text in UTF-8, at byte 2"):
         read_voc(root, "binary")
 
 
@@ -310,7 +310,7 @@ def test_other_folders(voc, tmp_path):
     with pytest.raises(ValueError, match="none of its 0 boxes can be used"):
         read_voc(root)
     (root / "Annotations" / "a.xml").unlink()
-    with pytest.raises(ValueError, match=r"Annotations holds no \.xml file"):
+    with pytest.raises(ValueError, match=r"Annotations: no \.xml file, where VOC has one"):
         read_voc(root)
     (root / "JPEGImages").rename(root / "images")
     with pytest.raises(FileNotFoundError, match="holds no folder JPEGImages"):
