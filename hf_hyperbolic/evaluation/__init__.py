@@ -1,9 +1,9 @@
 """Evaluation of embeddings on hierarchies; knows no model class."""
 
-from .bootstrap import bootstrap_interval, paired_difference
-from .evaluate import evaluate_embeddings, evaluate_per_query
-from .sections import EvaluationSettings
-from .table import format_table, load_per_query, save_per_query
+from hf_hyperbolic.evaluation.bootstrap import bootstrap_interval, paired_difference
+from hf_hyperbolic.evaluation.evaluate import evaluate_embeddings, evaluate_per_query
+from hf_hyperbolic.evaluation.sections import EvaluationSettings
+from hf_hyperbolic.evaluation.table import format_table, load_per_query, save_per_query
 
 __all__ = [
     "EvaluationSettings",

@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from ..data.sampling import images_per_class
-from . import child_to_parent, own_scene, parent_to_child
-from .bootstrap import multiplicities
-from .figures import figure, number
-from .nodes import active_boxes
-from .oracles import training_images
-from .sections import Evaluation
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.sampling import images_per_class
+from hf_hyperbolic.evaluation import child_to_parent, own_scene, parent_to_child
+from hf_hyperbolic.evaluation.bootstrap import multiplicities
+from hf_hyperbolic.evaluation.figures import figure, number
+from hf_hyperbolic.evaluation.nodes import active_boxes
+from hf_hyperbolic.evaluation.oracles import training_images
+from hf_hyperbolic.evaluation.sections import Evaluation
 
 GROUPS = ("head", "middle", "tail")
 EVERY = "all"

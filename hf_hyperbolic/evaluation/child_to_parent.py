@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from .federated import known_labels
-from .nodes import NodeScorer, active_boxes, parents, scenes, tiles
-from .ranking import precision_at, rank_leaving_out
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.federated import known_labels
+from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, parents, scenes, tiles
+from hf_hyperbolic.evaluation.ranking import precision_at, rank_leaving_out
 
 KS: tuple[int, ...] = (5, 10, 50, 100)
 OTHER_IMAGES = "_other_images"

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.hierarchy import Hierarchy
-from ..data.overlap import DUPLICATE_IOU, intersection_over_union
-from .bootstrap import image_pseudo_values
-from .federated import unknown_pairs
-from .nodes import active_ancestry, active_boxes
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.overlap import DUPLICATE_IOU, intersection_over_union
+from hf_hyperbolic.evaluation.bootstrap import image_pseudo_values
+from hf_hyperbolic.evaluation.federated import unknown_pairs
+from hf_hyperbolic.evaluation.nodes import active_ancestry, active_boxes
 
 KINDS = ("random", "reversed", "unrelated")
 BOXES = "_boxes"

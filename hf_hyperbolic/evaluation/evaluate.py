@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from .by_class import add_by_class
-from .nodes import Direction, active_boxes
-from .scorer import EmbeddingScorer, applicable_measures
-from .sections import (
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.by_class import add_by_class
+from hf_hyperbolic.evaluation.nodes import Direction, active_boxes
+from hf_hyperbolic.evaluation.scorer import EmbeddingScorer, applicable_measures
+from hf_hyperbolic.evaluation.sections import (
     Evaluation,
     EvaluationSettings,
     PerUnit,

@@ -15,8 +15,8 @@ Training goes another way (see `data.relations.RelationIndex`).
 
 import numpy as np
 
-from ..data.boxes import Federation
-from ..data.hierarchy import Hierarchy
+from hf_hyperbolic.data.boxes import Federation
+from hf_hyperbolic.data.hierarchy import Hierarchy
 
 
 def settled_in_image(hierarchy: Hierarchy, federation: Federation) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .bootstrap import bootstrap_interval
+from hf_hyperbolic.evaluation.bootstrap import bootstrap_interval
 
 Figure = dict[str, Any]
 

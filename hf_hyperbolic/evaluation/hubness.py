@@ -8,9 +8,9 @@ embeddings: near 1 they have collapsed into a cone.
 import numpy as np
 import torch
 
-from .figures import Figure, figure
-from .nodes import Direction, NodeScorer, tiles
-from .ranking import top_k
+from hf_hyperbolic.evaluation.figures import Figure, figure
+from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, tiles
+from hf_hyperbolic.evaluation.ranking import top_k
 
 
 def occurrences(

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
+from hf_hyperbolic.data.hierarchy import Hierarchy
 
 Direction = Literal["children", "parents"]
 

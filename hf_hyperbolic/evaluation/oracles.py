@@ -12,9 +12,9 @@ the mean. A scorer carries its random numbers on, so its second ranking breaks t
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from ..data.sampling import images_per_class
-from .nodes import Direction, NodeScorer
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.sampling import images_per_class
+from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer
 
 
 def training_images(hierarchy: Hierarchy, train: Hierarchy) -> np.ndarray:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from .bootstrap import median_interval
-from .figures import Figure, figure
-from .nodes import NodeScorer, active_boxes, scenes, tiles
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.bootstrap import median_interval
+from hf_hyperbolic.evaluation.figures import Figure, figure
+from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, scenes, tiles
 
 KS: tuple[int, ...] = (1, 5)
 

@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from .federated import known_labels
-from .nodes import Direction, NodeScorer, active_boxes, scenes, tiles
-from .optimal_transport import Ground, label_distance
-from .ranking import (
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.federated import known_labels
+from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, active_boxes, scenes, tiles
+from hf_hyperbolic.evaluation.optimal_transport import Ground, label_distance
+from hf_hyperbolic.evaluation.ranking import (
     K,
     average_precision,
     expected_average_precision,

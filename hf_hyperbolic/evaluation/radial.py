@@ -5,9 +5,9 @@ The norm of the space components grows with the hyperbolic radius at any curvatu
 
 import numpy as np
 
-from ..data.hierarchy import Hierarchy
-from .bootstrap import image_pseudo_values
-from .nodes import active_ancestry
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.bootstrap import image_pseudo_values
+from hf_hyperbolic.evaluation.nodes import active_ancestry
 
 
 def radial_order(norms: np.ndarray, hierarchy: Hierarchy) -> dict[str, np.ndarray]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from ..retrieval.measures import MEASURES, scores
-from .calibration import CORRECTIONS, Correction, GalleryCalibration, calibrate
-from .nodes import Direction
+from hf_hyperbolic.evaluation.calibration import CORRECTIONS, Correction, GalleryCalibration, calibrate
+from hf_hyperbolic.evaluation.nodes import Direction
+from hf_hyperbolic.retrieval.measures import MEASURES, scores
 
 EUCLIDEAN_MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta")
 _PAIR_BLOCK = 128

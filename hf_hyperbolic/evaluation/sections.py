@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from . import child_to_parent, entailment, own_scene, parent_to_child
-from .figures import Figure, mean_figures, number
-from .hubness import hubness_figures, mean_cosine, occurrences
-from .nodes import Direction, active_ancestry, active_boxes, parents, scenes
-from .optimal_transport import Ground
-from .oracles import class_count, class_prevalence
-from .radial import mean_norm_by_level, radial_order
-from .ranking import K, resolve_k
-from .scorer import EmbeddingScorer
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation import child_to_parent, entailment, own_scene, parent_to_child
+from hf_hyperbolic.evaluation.figures import Figure, mean_figures, number
+from hf_hyperbolic.evaluation.hubness import hubness_figures, mean_cosine, occurrences
+from hf_hyperbolic.evaluation.nodes import Direction, active_ancestry, active_boxes, parents, scenes
+from hf_hyperbolic.evaluation.optimal_transport import Ground
+from hf_hyperbolic.evaluation.oracles import class_count, class_prevalence
+from hf_hyperbolic.evaluation.radial import mean_norm_by_level, radial_order
+from hf_hyperbolic.evaluation.ranking import K, resolve_k
+from hf_hyperbolic.evaluation.scorer import EmbeddingScorer
 
 PerUnit = dict[str, np.ndarray]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .by_class import GROUPS
-from .figures import Figure
-from .ranking import k_name
+from hf_hyperbolic.evaluation.by_class import GROUPS
+from hf_hyperbolic.evaluation.figures import Figure
+from hf_hyperbolic.evaluation.ranking import k_name
 
 # heading, how to find the figure in a result, factor, decimals
 Column = tuple[str, Callable[[dict[str, Any], str], Figure | None], float, int]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .report import write_report
+    from hf_hyperbolic.report.report import write_report
 
 __all__ = ["write_report"]
 
@@ -11,7 +11,7 @@ __all__ = ["write_report"]
 def __getattr__(name: str) -> Any:
     # the report imports the evaluation and so torch; a single figure needs neither
     if name == "write_report":
-        from .report import write_report
+        from hf_hyperbolic.report.report import write_report
 
         return write_report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from . import html
-from .figures import LEGEND
-from .html import Markup, join, row, table, tag, text
-from .numbers import cell, figure_name, lookup, measure_name, number
-from .style import INK, LEVEL_COLOURS, LEVEL_MARKERS, MUTED, new_figure, style_axes
-from .tables import Measures, Results
+from hf_hyperbolic.report import html
+from hf_hyperbolic.report.figures import LEGEND
+from hf_hyperbolic.report.html import Markup, join, row, table, tag, text
+from hf_hyperbolic.report.numbers import cell, figure_name, lookup, measure_name, number
+from hf_hyperbolic.report.style import INK, LEVEL_COLOURS, LEVEL_MARKERS, MUTED, new_figure, style_axes
+from hf_hyperbolic.report.tables import Measures, Results
 
 GROUPS = ("head", "middle", "tail")
 _COLOURS = dict(zip(GROUPS, LEVEL_COLOURS, strict=False))

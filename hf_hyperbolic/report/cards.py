@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .html import Markup, join, tag
-from .numbers import Entry, interval, lookup, number, oracle_name
-from .style import LEVEL_COLOURS, MUTED, SYSTEM_COLOURS
+from hf_hyperbolic.report.html import Markup, join, tag
+from hf_hyperbolic.report.numbers import Entry, interval, lookup, number, oracle_name
+from hf_hyperbolic.report.style import LEVEL_COLOURS, MUTED, SYSTEM_COLOURS
 
 Directions = Mapping[str, str]
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data.hierarchy import Hierarchy
-from .gallery import CropOf, node_name
-from .html import Markup, image, join, tag, text, thumbnail_uri
-from .style import level_colour, level_name
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.report.gallery import CropOf, node_name
+from hf_hyperbolic.report.html import Markup, image, join, tag, text, thumbnail_uri
+from hf_hyperbolic.report.style import level_colour, level_name
 
 _SCENE_PIXELS = 720
 _MOST_BOXES = 14

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .style import (
+from hf_hyperbolic.report.style import (
     DEEPEST,
     INK,
     LEVEL_COLOURS,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.hierarchy import Hierarchy
-from ..evaluation.federated import unknown_pairs
-from ..evaluation.nodes import Direction, NodeScorer, active_boxes, parents, scenes
-from .html import Markup, folded, image, join, tag, text, thumbnail_uri
-from .numbers import measure_name
-from .style import level_colour, level_name
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.federated import unknown_pairs
+from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, active_boxes, parents, scenes
+from hf_hyperbolic.report.html import Markup, folded, image, join, tag, text, thumbnail_uri
+from hf_hyperbolic.report.numbers import measure_name
+from hf_hyperbolic.report.style import level_colour, level_name
 
 CropOf = Callable[[int], np.ndarray]
 ANGLES = ("alpha", "beta", "euclidean_alpha", "euclidean_beta")

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .css import CSS
-from .style import to_png, to_svg
+from hf_hyperbolic.report.css import CSS
+from hf_hyperbolic.report.style import to_png, to_svg
 
 
 class Markup(str):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .html import Markup, tag, text
+from hf_hyperbolic.report.html import Markup, tag, text
 
 Entry = Mapping[str, Any]
 

@@ -17,9 +17,19 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Circle
 from PIL import Image
 
-from ..data.hierarchy import Hierarchy
-from ..lorentz import radius
-from .style import DEEPEST, INK, LEVEL_COLOURS, MUTED, PAPER, level_colour, level_marker, level_name, new_figure
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.lorentz import radius
+from hf_hyperbolic.report.style import (
+    DEEPEST,
+    INK,
+    LEVEL_COLOURS,
+    MUTED,
+    PAPER,
+    level_colour,
+    level_marker,
+    level_name,
+    new_figure,
+)
 
 THUMBNAIL = 96  # pixels of a thumbnail's longer side, twice what it takes on screen
 LARGEST_CLOUD = 6000

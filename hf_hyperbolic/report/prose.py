@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data.hierarchy import Hierarchy
-from .html import Markup, join, tag, text
-from .numbers import figure_name, lookup, measure_name, number
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.report.html import Markup, join, tag, text
+from hf_hyperbolic.report.numbers import figure_name, lookup, measure_name, number
 
 # rankings that are the same for every query: section, direction whose measure ranks, figure, oracle, the point made,
 # what is ranked first, what a model no better may have answered

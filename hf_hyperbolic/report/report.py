@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.hierarchy import Hierarchy
-from ..evaluation.nodes import Direction, NodeScorer
-from ..evaluation.scorer import EUCLIDEAN_MEASURES, EmbeddingScorer, is_hyperbolic
-from . import figures, html, prose, tables
-from .by_class import class_section
-from .cards import headline_cards
-from .example import example_images, render_example
-from .gallery import Gallery, galleries, render_gallery
-from .html import Markup
-from .poincare import LARGEST_CLOUD, embedding_radii, poincare_disk
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer
+from hf_hyperbolic.evaluation.scorer import EUCLIDEAN_MEASURES, EmbeddingScorer, is_hyperbolic
+from hf_hyperbolic.report import figures, html, prose, tables
+from hf_hyperbolic.report.by_class import class_section
+from hf_hyperbolic.report.cards import headline_cards
+from hf_hyperbolic.report.example import example_images, render_example
+from hf_hyperbolic.report.gallery import Gallery, galleries, render_gallery
+from hf_hyperbolic.report.html import Markup
+from hf_hyperbolic.report.poincare import LARGEST_CLOUD, embedding_radii, poincare_disk
 
 _WAYS: tuple[Direction, ...] = ("children", "parents")
 _PANEL_NOTES = {

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .html import Markup, folded, join, row, table, tag, text
-from .numbers import MISSING, Entry, cell, figure_name, lookup, measure_name, number, oracle_name
+from hf_hyperbolic.report.html import Markup, folded, join, row, table, tag, text
+from hf_hyperbolic.report.numbers import MISSING, Entry, cell, figure_name, lookup, measure_name, number, oracle_name
 
 Results = Mapping[str, Mapping[str, Any]]
 Measures = Mapping[str, Mapping[str, str]]

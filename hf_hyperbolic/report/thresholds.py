@@ -4,8 +4,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hf_hyperbolic.data.thresholds import ThresholdStudy
-
-from .style import DEEPEST, INK, LEVEL_COLOURS, MUTED, SYSTEM_COLOURS, level_name, new_figure, style_axes
+from hf_hyperbolic.report.style import (
+    DEEPEST,
+    INK,
+    LEVEL_COLOURS,
+    MUTED,
+    SYSTEM_COLOURS,
+    level_name,
+    new_figure,
+    style_axes,
+)
 
 
 def threshold_figure(study: ThresholdStudy) -> Figure:
