@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     table = source.table
     source.require_images()
     if options.to == "coco":
-        from hf_hyperbolic.data.write_coco import write_coco
+        from hf_hyperbolic.data.coco_writer import write_coco
 
         if source.load is not None:
             raise ValueError(f"{options.source}: its images are no files, which COCO needs; --to parquet keeps them")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from hf_hyperbolic.data.builders import HierCoco, HierLvis, HierOpenImages, HierVoc
     from hf_hyperbolic.data.class_hierarchy import ClassHierarchy, read_class_hierarchy
     from hf_hyperbolic.data.coco import read_coco
+    from hf_hyperbolic.data.coco_writer import write_coco
     from hf_hyperbolic.data.crops import crop
     from hf_hyperbolic.data.detect import detect_boxes
     from hf_hyperbolic.data.export import export_parquet
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hf_hyperbolic.data.read import Source, read_boxes, read_source
     from hf_hyperbolic.data.streaming import StreamedBatches
     from hf_hyperbolic.data.voc import read_voc
-    from hf_hyperbolic.data.write_coco import write_coco
 
 # a module and what is exported of it, imported on first use: datasets, pyarrow and torch take seconds
 _EXPORTS = {
@@ -31,6 +31,7 @@ _EXPORTS = {
     "builders": ("HierCoco", "HierLvis", "HierOpenImages", "HierVoc"),
     "class_hierarchy": ("ClassHierarchy", "read_class_hierarchy"),
     "coco": ("read_coco",),
+    "coco_writer": ("write_coco",),
     "crops": ("crop",),
     "detect": ("detect_boxes",),
     "export": ("export_parquet",),
@@ -46,7 +47,6 @@ _EXPORTS = {
     "read": ("Source", "read_boxes", "read_source"),
     "streaming": ("StreamedBatches",),
     "voc": ("read_voc",),
-    "write_coco": ("write_coco",),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 

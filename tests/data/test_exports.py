@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -12,6 +13,8 @@ def test_all_names_are_there():
     for name in data.__all__:
         assert getattr(data, name).__name__ == name
         assert name in dir(data)
+        # a module of that name would take its place once it is imported
+        assert find_spec(f"hf_hyperbolic.data.{name}") is None
     with pytest.raises(AttributeError, match="has no attribute 'read_nothing'"):
         data.read_nothing  # noqa: B018
 

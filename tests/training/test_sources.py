@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.coco_writer import write_coco
 from hf_hyperbolic.data.read import Source
-from hf_hyperbolic.data.write_coco import write_coco
 from hf_hyperbolic.training import sources
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.sources import first_images, load_split

@@ -9,8 +9,8 @@ from PIL import Image
 
 from hf_hyperbolic.data.boxes import BoxTable, Federation
 from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.coco_writer import write_coco
 from hf_hyperbolic.data.images import BrokenImageError
-from hf_hyperbolic.data.write_coco import write_coco
 
 COLUMNS = ("image_ids", "image_files", "image_sizes", "box_image", "boxes", "labels")
 
