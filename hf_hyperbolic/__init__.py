@@ -5,8 +5,6 @@ from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from hf_hyperbolic.data.builder_names import register_builders
-
 if TYPE_CHECKING:
     from hf_hyperbolic import euclidean, lorentz
     from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
@@ -62,9 +60,6 @@ def __getattr__(name: str) -> Any:
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-# costs nothing: the names are added when `datasets` is imported
-register_builders()
 
 # AutoModel must know the model as soon as this package is imported, and to tell it takes importing transformers and
 # torch, many times as long as anything else here: the command line waits until a command asks for the model

@@ -21,28 +21,15 @@ def run(script, *arguments, cwd):
     return done.stdout
 
 
-# the command line imports no model, and so comes sooner to what is tested here
-LIGHT = "import sys; sys.argv[0] = 'hf-hyperbolic'\n"
-LOAD = (
-    "builder = load_dataset_builder('hier_coco', data_files=sys.argv[1])\n"
-    "print(type(builder).__name__, builder.__module__, len(sys.meta_path) - before)"
-)
-COUNT = "before = len(sys.meta_path)\n"
-
-
-@pytest.mark.parametrize(
-    "order",
-    [
-        "import hf_hyperbolic\nassert 'datasets' not in sys.modules\nfrom datasets import load_dataset_builder\n",
-        "from datasets import load_dataset_builder\nimport hf_hyperbolic\n",
-        "import hf_hyperbolic, importlib.util\nimportlib.util.find_spec('datasets.packaged_modules')\n"
-        "from datasets import load_dataset_builder\n",
-    ],
-    ids=["before datasets", "after datasets", "after another looked for the module"],
-)
-def test_load_dataset_knows_the_names_whichever_is_imported_first(order, scenes, tmp_path):
-    printed = run(LIGHT + COUNT + order + LOAD, str(scenes), cwd=tmp_path)
-    assert printed.splitlines()[-1] == "HierCoco hf_hyperbolic.data.builders.hier_coco 0"
+def test_load_dataset_knows_the_names_once_the_builders_are_imported(scenes, tmp_path):
+    script = (
+        "import sys, hf_hyperbolic.data.builders\n"
+        "from datasets import load_dataset_builder\n"
+        "builder = load_dataset_builder('hier_coco', data_files=sys.argv[1])\n"
+        "print(type(builder).__name__, builder.__module__)"
+    )
+    printed = run(script, str(scenes), cwd=tmp_path)
+    assert printed.splitlines()[-1] == "HierCoco hf_hyperbolic.data.builders.hier_coco"
 
 
 @pytest.mark.slow
@@ -57,10 +44,10 @@ def test_another_datasets_version_does_not_break_the_import(monkeypatch, caplog,
         monkeypatch.delattr("datasets.packaged_modules._PACKAGED_DATASETS_MODULES")
     else:
         monkeypatch.setattr("datasets.packaged_modules._PACKAGED_DATASETS_MODULES", names)
-    assert builder_names.add_names() is False
+    assert builder_names.register_names() is False
     assert "load_dataset will not know hier_coco" in caplog.text
 
 
 def test_registering_twice_is_harmless():
-    assert builder_names.add_names()
-    assert builder_names.add_names()
+    assert builder_names.register_names()
+    assert builder_names.register_names()
