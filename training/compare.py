@@ -21,7 +21,8 @@ from transformers import HfArgumentParser
 
 from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.evaluation import evaluate_embeddings
-from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
+from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
 from hf_hyperbolic.training.systems import System, trained, untrained
 
 COSINE = [
@@ -74,18 +75,31 @@ class CompareArguments:
 
 
 def train(folder: Path, settings: list[str]) -> None:
-    """Runs training/train.py until `folder` holds a finished run."""
+    """Runs training/train.py until `folder` holds a finished run of these settings.
+
+    Raises:
+        SystemExit: it holds a run of others, or training failed.
+    """
+    wanted = TrainArguments.parse([*settings, "--output_dir", str(folder)])
+    if (folder / "arguments.json").exists():
+        changed = wanted.changes_since(TrainArguments.load(folder), leaving_out=IMMATERIAL)
+        if changed:
+            raise SystemExit(
+                f"{folder} holds a run with other settings ({'; '.join(changed)}): choose another --output_dir"
+            )
     if (folder / "final" / "model.safetensors").exists():
         return
     resume = ["--resume", "true"] if (folder / "metrics.jsonl").exists() else []
     script = Path(__file__).with_name("train.py")
-    subprocess.run([sys.executable, str(script), *settings, "--output_dir", str(folder), *resume], check=True)
+    done = subprocess.run([sys.executable, str(script), *settings, "--output_dir", str(folder), *resume])
+    if done.returncode:
+        raise SystemExit(done.returncode)
 
 
 def figures(system: System, split: str) -> Figures:
     """The compared figures of one run: value, chance, ceiling, and of the AUC the category-pair oracle."""
     args = system.args
-    train_hierarchy, held_out = load_split(args, "train").hierarchy, load_split(args, split)
+    train_hierarchy, held_out = train_hierarchy_of(args), load_split(args, split)
     found: Mapping[str, Any] = evaluate_embeddings(
         system.embed(held_out),
         held_out.hierarchy,
@@ -159,4 +173,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error

@@ -18,7 +18,7 @@ from transformers import HfArgumentParser
 from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.evaluation import evaluate_per_query, format_table, paired_difference, save_per_query
 from hf_hyperbolic.report import write_report
-from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
 from hf_hyperbolic.training.systems import System, trained, untrained
 
 
@@ -78,7 +78,9 @@ def main(argv: list[str] | None = None) -> None:
     others = [*baselines, untrained(args, device)]
     data = options.data or args.data
 
-    held_out, train_hierarchy = load_split(args, options.split, data), load_split(args, "train", data).hierarchy
+    train_hierarchy, held_out = train_hierarchy_of(args, data), load_split(args, options.split, data)
+    if train_hierarchy is None:
+        print(f"{data} has no training split: no figure of the oracles that know its class frequencies")
     hierarchy = held_out.hierarchy
 
     results, per_query, embeddings = {}, {}, {}

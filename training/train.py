@@ -29,7 +29,7 @@ from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
 from hf_hyperbolic.training.embed import normalise
-from hf_hyperbolic.training.feeds import make_feed
+from hf_hyperbolic.training.feeds import Feed, make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.precision import resolve_precision
@@ -112,10 +112,15 @@ def main(argv: list[str] | None = None) -> None:
         f"the run goes to {output}"
     )
 
+    if Path(args.data).is_file():
+        raise SystemExit(
+            f"--data {args.data} is one file, so training and validation would see the same images: give a folder, or "
+            "the name of a data set, that has both splits"
+        )
     train_split = None if args.stream else load_split(args, "train")
-    val_split = load_split(args, "val")
+    val_split = load_split(args, "val", first=args.eval_images, check=accelerator.is_main_process)
     accelerator.print(f"train: {train_split.summary() if train_split else 'read as it comes'}")
-    accelerator.print(f"val: {val_split.summary()}")
+    accelerator.print(f"val, as looked at while training: {val_split.summary()}")
     shard = (accelerator.process_index, accelerator.num_processes)
     feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
@@ -131,10 +136,15 @@ def main(argv: list[str] | None = None) -> None:
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
-    progress = checkpoints.Progress()
+    progress = checkpoints.Progress(processes=accelerator.num_processes)
     peaks = [group["peak"] for group in optimizer.param_groups]
     if args.resume and (checkpoint := checkpoints.latest(output / "checkpoints")):
         progress, position = checkpoints.load(accelerator, checkpoint)
+        if progress.processes != accelerator.num_processes:
+            raise SystemExit(
+                f"{checkpoint} is of {progress.processes} process(es) and this run has {accelerator.num_processes}: go "
+                f"on with --num_processes {progress.processes}, or start another run"
+            )
         if position is not None:
             feed.resume(position)
         accelerator.print(f"resumed from {checkpoint}")
@@ -173,7 +183,9 @@ def main(argv: list[str] | None = None) -> None:
             bar.write(f"skipped {message}")
         pixels = normalise(batch["pixel_values"].to(accelerator.device, non_blocking=True), mean, std)
         with accelerator.autocast():
-            embeds = prepared(pixel_values=pixels.contiguous(memory_format=torch.channels_last)).embeds
+            # batch statistics of a single crop do not exist: where broken images leave but one, it is shown twice
+            shown = pixels if len(pixels) != 1 else pixels.repeat(2, 1, 1, 1)
+            embeds = prepared(pixel_values=shown.contiguous(memory_format=torch.channels_last)).embeds[: len(pixels)]
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
         relations, is_scene = feed.relations(batch, nodes.cpu().numpy())
         masks = PairMasks.from_relations(relations, embeds.device)
@@ -184,13 +196,17 @@ def main(argv: list[str] | None = None) -> None:
             )
         loss, parts = objective(model, embeds, masks, args)
         if not math.isfinite(parts["loss"]):
-            stop_with_batch(f"the loss is {parts['loss']}", batch, output, progress.step, accelerator.process_index)
+            stop_with_batch(
+                f"the loss is {parts['loss']}", feed, batch, output, progress.step, accelerator.process_index
+            )
         accelerator.backward(loss)
         if args.max_grad_norm:
             length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
             # fp16 overflows now and then, and its gradient scaler skips such a step
             if precision != "fp16" and not torch.isfinite(torch.as_tensor(length)):
-                stop_with_batch("the gradient is not finite", batch, output, progress.step, accelerator.process_index)
+                stop_with_batch(
+                    "the gradient is not finite", feed, batch, output, progress.step, accelerator.process_index
+                )
         optimizer.step()
         model.clamp_scalars_()
         optimizer.zero_grad()
@@ -240,14 +256,15 @@ def main(argv: list[str] | None = None) -> None:
     accelerator.end_training()
 
 
-def stop_with_batch(what: str, batch: dict, output: Path, step: int, process: int) -> None:
+def stop_with_batch(what: str, feed: Feed, batch: dict, output: Path, accelerator: Accelerator, step: int) -> None:
     """Ends the run, leaving the batch that broke it.
 
     Raises:
         SystemExit: always.
     """
-    where = output / f"nonfinite_step_{step}_process_{process}.safetensors"
-    save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where)
+    where = output / f"nonfinite_step_{step}_process_{accelerator.process_index}.safetensors"
+    crops = {"crops": json.dumps(feed.describe(batch))}
+    save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where, crops)
     raise SystemExit(
         f"{what} at step {step}; the batch is in {where}. Look at it, or go on from the last checkpoint with "
         "--resume true and a lower --learning_rate"

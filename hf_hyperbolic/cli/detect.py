@@ -1,6 +1,7 @@
 """`hf-hyperbolic data detect`: boxes for images that have none, by a detector from the Hub."""
 
 import argparse
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     from hf_hyperbolic.data.detect import detect_boxes, find_images
 
     classes = read_classes(options.labels, options.parts)
-    find_images(options.images)  # a mistyped folder shows before a model of gigabytes is fetched
+    # what is mistyped shows before a model of gigabytes is fetched
+    find_images(options.images)
+    check_device(options.device)
     detector = load_detector(options.model, options.device)
     try:
         done = detect_boxes(
@@ -72,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"wrote {done.output}: {done.num_boxes} boxes in {done.num_images} images{resumed}")
     if not done.num_boxes:
         print("no boxes: lower --score-threshold, or look for other --labels", file=sys.stderr)
-    print(f"read it by read_coco({str(done.output)!r}, {str(done.image_folder)!r})")
+    look = shlex.join(["hf-hyperbolic", "data", "draw", str(done.output), "sheet.png"])
+    print(f"look at it: {look} --image-folder {shlex.quote(str(done.image_folder))}")
     return 0
 
 
@@ -92,6 +96,21 @@ def read_classes(labels: list[str], parts: list[tuple[str, list[str]]]) -> "Clas
     if stray:
         raise ValueError(f"--parts {stray[0]}=...: nothing looks for {stray[0]!r}: name it in --labels")
     return {name: inside.get(name, []) for name in dict.fromkeys([*labels, *inside])}
+
+
+def check_device(device: str | None) -> None:
+    """
+    Raises:
+        ValueError: there is no such device here.
+    """
+    import torch
+
+    if device is None:
+        return
+    try:
+        torch.zeros(1, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch raises either
+        raise ValueError(f"--device {device}: not to be had here: {str(error).splitlines()[0]}") from error
 
 
 def load_detector(model: str, device: str | None) -> object:

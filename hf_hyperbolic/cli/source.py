@@ -49,7 +49,10 @@ def read(options: argparse.Namespace) -> "Source":
         "image_folder": options.image_folder,
         "min_size": options.min_size,
     }
-    return read_source(options.source, **{**arguments, **dict(options.option)})
+    further = dict(options.option)
+    for name in sorted({*arguments, "source"} & set(further)):
+        raise ValueError(f"--option {name}: give it as --{name.replace('_', '-')}, or the source by its place")
+    return read_source(options.source, **arguments, **further)
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -28,7 +28,12 @@ def clip_boxes(
     Returns:
         (B, 4) float32 boxes inside their images, and reason -> (B,) bool, disjoint, in the order of `REASONS`: a box
         is under the first reason that applies. All but `"clipped"` are unusable.
+
+    Raises:
+        ValueError: `min_size` is negative or NaN.
     """
+    if not min_size >= 0:
+        raise ValueError(f"min_size and min_share must be 0 or a positive number, got {min_size}")
     low, high, limit = corners[:, :2], corners[:, 2:], sizes.astype(np.float64)
     finite = np.isfinite(corners).all(axis=1)
     with np.errstate(invalid="ignore"):

@@ -193,11 +193,25 @@ def read_boxes(
 def _reader(entry: Format, options: dict[str, Any]) -> Callable[..., Any]:
     module, _, name = entry.reader.partition(":")
     reader: Callable[..., Any] = getattr(import_module(module), name)
-    parameters = inspect.signature(reader).parameters
-    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    unknown = [] if free else sorted(set(options) - set(parameters))
+    signature = inspect.signature(reader).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.values()):
+        return reader
+    parameters = {
+        name: parameter
+        for name, parameter in signature.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in entry.takes
+    }
+    unknown = sorted(set(options) - set(parameters))
     if unknown:
-        raise ValueError(f"format {entry.name} takes no {', '.join(unknown)}; it takes {', '.join(parameters)}")
+        takes = ", ".join(parameters) or "no further argument"
+        raise ValueError(f"format {entry.name} takes no {', '.join(unknown)}; it takes {takes}")
+    for name, value in options.items():
+        default = parameters[name].default
+        wanted = bool if isinstance(default, bool) else float if isinstance(default, int | float) else None
+        if wanted is bool and not isinstance(value, bool):
+            raise ValueError(f"{name} of format {entry.name} is true or false, got {value!r}")
+        if wanted is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{name} of format {entry.name} is a number, got {value!r}")
     return reader
 
 

@@ -24,7 +24,8 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
 
     A batch is the dict of `CropBatches`, with a hierarchy of its own: `pixel_values` (n, 3, size, size) uint8, `nodes`
     (n,) int64 numbers in `hierarchy`, which holds all boxes of the batch's images and no other image; `relations`
-    among `nodes`; `broken`, the messages of rows that could not be used; and `position`, for `consumed`.
+    among `nodes`; `image_ids` of the batch's images; `broken`, the messages of rows that could not be used; and
+    `position`, for `consumed`.
 
     Rows are shared among readers, of which each process has as many as its `DataLoader` has workers. In an epoch each
     row goes to one reader and is shown once; a row without a box below its scene is passed over. Where there are as
@@ -78,7 +79,6 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
         self.size, self.context, self.mode, self.flip, self.cross_parents = size, context, mode, flip, cross_parents
         self.block = max(1, -(-buffer // plan.scenes)) * plan.scenes
         self.rows, self.class_names = _open_rows(self.source, split)
-        self.num_broken = 0
         self._workers: int | None = None
         self._next_worker = 0
         self._positions: dict[int, dict[str, Any]] = {}
@@ -140,7 +140,7 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
 
     def _batch(self, rows: list[dict[str, Any]], rng: np.random.Generator) -> tuple[dict[str, Any], list[str]]:
         """The batch of some rows, empty if none can be used, and the messages of those that cannot."""
-        crops, hierarchies, chosen, broken = [], [], [], []
+        crops, hierarchies, chosen, image_ids, broken = [], [], [], [], []
         for row in rows:
             try:
                 hierarchy = row_hierarchy(row, self.class_names)
@@ -160,13 +160,21 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
             crops.append(pixels[:, :, ::-1] if self.flip and mirrored else pixels)
             hierarchies.append(hierarchy)
             chosen.append(nodes)
+            image_ids.append(row["image_id"])
         if not crops:
             return {}, broken
         joined, numbers = join_hierarchies(hierarchies)
         nodes = np.concatenate([new[old] for new, old in zip(numbers, chosen, strict=True)])
         pixel_values = torch.from_numpy(np.ascontiguousarray(np.concatenate(crops).transpose(0, 3, 1, 2)))
         relations = RelationIndex(joined, self.cross_parents).relations(nodes)
-        return {"pixel_values": pixel_values, "nodes": nodes, "hierarchy": joined, "relations": relations}, broken
+        batch = {
+            "pixel_values": pixel_values,
+            "nodes": nodes,
+            "hierarchy": joined,
+            "relations": relations,
+            "image_ids": image_ids,
+        }
+        return batch, broken
 
     def _crops(self, row: dict[str, Any], hierarchy: Hierarchy, nodes: np.ndarray) -> np.ndarray:
         name, size = self._name(row), (row["width"], row["height"])
@@ -190,7 +198,6 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
         self._workers = position["workers"]
         self._next_worker = (position["worker"] + 1) % position["workers"]
         self._positions[position["worker"]] = position["at"]
-        self.num_broken += len(batch["broken"])
 
     def state_dict(self) -> dict[str, Any]:
         """Where this process stands, for `load_state_dict`; plain numbers, lists and dicts."""
@@ -202,7 +209,6 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
             "workers": self._workers,
             "next_worker": self._next_worker,
             "positions": {str(worker): at for worker, at in self._positions.items()},
-            "num_broken": self.num_broken,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -220,7 +226,6 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
             )
         self._workers, self._next_worker = state["workers"], state["next_worker"]
         self._positions = {int(worker): at for worker, at in state["positions"].items()}
-        self.num_broken = state["num_broken"]
 
 
 class _Walk:

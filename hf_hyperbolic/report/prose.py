@@ -134,8 +134,9 @@ def _oracle_points(results: Mapping[str, Any], measure: str) -> list[str]:
     best = max(oracles.values())
     verdict = (
         "Only what the model has above these can be containment seen in the pictures."
-        if entry["value"] > best
-        else "The model is not above these: its figure may be a level learnt, not containment seen in the pictures."
+        if (entry.get("low") or 0) > best
+        else "The model is not clearly above these: its figure may be a level learnt, not containment seen in the "
+        "pictures."
     )
     return [
         "A level learnt is not containment seen. On the pairs behind the entailment AUC, where the model scores "
@@ -153,8 +154,8 @@ def _blind_points(results: Mapping[str, Any], measures: Mapping[str, str]) -> li
             continue
         verdict = (
             "Only what the model has above it shows more than that."
-            if value > blind
-            else f"The model is not above it: its figure does not show that it answers more than “{question}”"
+            if (entry.get("low") or 0) > blind
+            else f"The model is not clearly above it: its figure does not show that it answers more than “{question}”"
         )
         points.append(
             f"{heading} On this split a ranking that looks at no image and merely puts {first} first, by their labels "

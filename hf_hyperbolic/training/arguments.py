@@ -1,6 +1,7 @@
 """Everything a training run can be told, in one printable dataclass that is saved with the run."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ MAY_CHANGE = {
     "output_dir", "scenes_dir", "learning_rate", "backbone_learning_rate", "max_grad_norm", "max_steps", "num_workers",
     "image_cache_gb", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints", "resume", "cpu",
     "mixed_precision", "children_measure", "parents_measure",
+}  # fmt: skip
+
+
+# what has no part in the result of a run
+IMMATERIAL = {
+    "output_dir", "scenes_dir", "num_workers", "image_cache_gb", "logging_steps", "keep_checkpoints", "resume",
 }  # fmt: skip
 
 
@@ -148,10 +155,18 @@ class TrainArguments:
         for name in ("children_measure", "parents_measure"):
             if getattr(self, name) is not None and getattr(self, name) not in MEASURES:
                 raise ValueError(f"--{name} must be one of {', '.join(MEASURES)}, got {getattr(self, name)!r}")
-        for name in ("image_size", "projection_dim", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints"):
+        for name in (
+            "image_size",
+            "projection_dim",
+            "max_steps",
+            "logging_steps",
+            "eval_steps",
+            "eval_images",
+            "keep_checkpoints",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("max_steps", "warmup_steps", "num_workers", "max_grad_norm", "similarity_weight", "context"):
+        for name in ("warmup_steps", "num_workers", "max_grad_norm", "similarity_weight", "context"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
         for name in ("children_measure", "parents_measure"):
@@ -160,6 +175,13 @@ class TrainArguments:
         for name in ("own_weight", "similarity_own_weight", "class_exponent"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("image_cache_gb", "min_box_size"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
+        if self.loss == "cosine" and self.own_weight:
+            raise ValueError("--own_weight is of the angle loss; that of --loss cosine is --similarity_own_weight")
+        if self.mated_boxes_per_scene and not self.mates_per_box:
+            raise ValueError("--mated_boxes_per_scene needs --mates_per_box of at least 1")
         if self.similarity_temperature <= 0:
             raise ValueError(f"--similarity_temperature must be positive, got {self.similarity_temperature}")
         for pair in self.deny_pairs:
@@ -202,12 +224,12 @@ class TrainArguments:
             raise ValueError(f"{path} has settings of another version: {', '.join(unknown)}")
         return cls(**saved)
 
-    def changes_since(self, saved: "TrainArguments") -> list[str]:
-        """Settings that make another run of it: those that may change when a run is resumed are left out."""
+    def changes_since(self, saved: "TrainArguments", leaving_out: Collection[str] = MAY_CHANGE) -> list[str]:
+        """Settings that make another run of it; by default those that may change when a run is resumed do not."""
         return [
             f"{f.name} was {getattr(saved, f.name)}, now {getattr(self, f.name)}"
             for f in fields(self)
-            if f.name not in MAY_CHANGE and getattr(saved, f.name) != getattr(self, f.name)
+            if f.name not in leaving_out and getattr(saved, f.name) != getattr(self, f.name)
         ]
 
     def save(self, run: str | Path) -> None:

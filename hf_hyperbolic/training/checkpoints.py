@@ -15,11 +15,12 @@ NAME = re.compile(r"step-(\d{8})")
 
 @dataclass
 class Progress:
-    """What a run must know besides weights, optimiser and random states."""
+    """What a run must know besides weights, optimiser and random states; `processes` is how many train together."""
 
     step: int = 0
     best: float = float("-inf")
     best_step: int = -1
+    processes: int = 1
 
 
 def latest(folder: Path) -> Path | None:

@@ -1,7 +1,8 @@
 """Where a run's batches come from: a table of boxes at hand, or Parquet shards that are read as they come.
 
-A feed has `loader(step)`, the batches from a step on, and `relations(batch, nodes)`, how the nodes of all processes'
-batches are related. Its `position()` is what it must be told, beside the step, to go on where it stood.
+A feed has `loader(step)`, the batches from a step on; `relations(batch, nodes)`, how the nodes of all processes'
+batches are related; and `describe(batch)`, which images and boxes a batch shows. Its `position()` is what it must be
+told, beside the step, to go on where it stood.
 """
 
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
+from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.relations import RelationIndex, Relations
 from hf_hyperbolic.data.row_hierarchies import join_hierarchies
 from hf_hyperbolic.data.streaming import StreamedBatches
@@ -20,6 +23,8 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.sources import Split
 
 Shard = tuple[int, int]
+# a DataLoader without a generator of its own draws a number from the global one, which a run that goes on has just set
+# to where it stood: dropout would then differ from that of an uninterrupted run. The feeds draw nothing from it.
 
 
 class Feed(Protocol):
@@ -30,6 +35,9 @@ class Feed(Protocol):
 
     def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
         """Relations among (n,) gathered `nodes`, in order of rank, and (n,) bool: which are full scenes."""
+
+    def describe(self, batch: dict[str, Any]) -> list[str]:
+        """Image id and box of each crop."""
 
     def position(self) -> dict[str, Any] | None:
         """What `resume` takes after the batches used so far; None where the step says it all."""
@@ -46,7 +54,7 @@ class TableFeed:
     """Batches that are a function of (seed, step), each process taking its part of them."""
 
     def __init__(self, split: Split, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> None:
-        self.hierarchy = split.hierarchy
+        self.hierarchy, self._image_ids = split.hierarchy, split.table.image_ids
         self._relations = RelationIndex(split.hierarchy, args.cross_parents)
         sampler = BatchSampler(split.hierarchy, plan_of(args), args.seed, args.class_exponent)
         images = split.images(int(args.image_cache_gb * 2**30))
@@ -59,12 +67,15 @@ class TableFeed:
         return iter(
             DataLoader(
                 self._batches, batch_size=None, sampler=range(step, self._args.max_steps),
-                num_workers=self._args.num_workers, pin_memory=self._pin_memory,
+                num_workers=self._args.num_workers, pin_memory=self._pin_memory, generator=torch.Generator(),
             )
         )  # fmt: skip
 
     def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
         return self._relations.relations(nodes), self.hierarchy.node_label[nodes] == -1
+
+    def describe(self, batch: dict[str, Any]) -> list[str]:
+        return _described(self.hierarchy, batch["nodes"], self._image_ids)
 
     def position(self) -> None:
         return None
@@ -85,24 +96,35 @@ class StreamFeed:
 
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
         loader = DataLoader(
-            self._batches, batch_size=None, num_workers=self._args.num_workers, pin_memory=self._pin_memory
-        )
+            self._batches, batch_size=None, num_workers=self._args.num_workers, pin_memory=self._pin_memory,
+            generator=torch.Generator(),
+        )  # fmt: skip
         return islice(iter(loader), self._args.max_steps - step)
 
     def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
         # node numbers are those of each process's own batch
         self._batches.consumed(batch)
         everyone = gather_object([(batch["hierarchy"], np.asarray(batch["nodes"]))])
+        if len(everyone) == 1:
+            return batch["relations"], batch["hierarchy"].node_label[batch["nodes"]] == -1
         hierarchy, numbers = join_hierarchies([hierarchy for hierarchy, _ in everyone])
         joined = np.concatenate([new[own] for new, (_, own) in zip(numbers, everyone, strict=True)])
         relations = RelationIndex(hierarchy, self._args.cross_parents).relations(joined)
         return relations, hierarchy.node_label[joined] == -1
+
+    def describe(self, batch: dict[str, Any]) -> list[str]:
+        return _described(batch["hierarchy"], batch["nodes"], np.array(batch["image_ids"]))
 
     def position(self) -> dict[str, Any]:
         return self._batches.state_dict()
 
     def resume(self, position: dict[str, Any]) -> None:
         self._batches.load_state_dict(position)
+
+
+def _described(hierarchy: Hierarchy, nodes: np.ndarray, image_ids: np.ndarray) -> list[str]:
+    images = image_ids[hierarchy.node_image[nodes]].tolist()
+    return [f"{name} {box}" for name, box in zip(images, hierarchy.node_box[nodes].tolist(), strict=True)]
 
 
 def make_feed(train: Split | None, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> Feed:

@@ -2,13 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
 
 from hf_hyperbolic.data.boxes import BoxTable, drop_images
 from hf_hyperbolic.data.coco import read_coco
-from hf_hyperbolic.data.guards import Guards, build_guarded_hierarchy
+from hf_hyperbolic.data.guards import ANY, Guards, build_guarded_hierarchy
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
 from hf_hyperbolic.data.image_reader import ImageReader, Load, drop_broken
 from hf_hyperbolic.data.read import Source, read_source
@@ -43,13 +44,18 @@ class Split:
         )
 
 
-def load_split(args: TrainArguments, split: str, data: str | None = None) -> Split:
+def load_split(
+    args: TrainArguments, split: str, data: str | None = None, first: int | None = None, check: bool = True
+) -> Split:
     """The boxes of a split, their hierarchy and their images.
 
     Args:
         args: of a run; its data settings are used.
         split: `"train"`, `"val"`, ...; the embedded scenes have `"test"` and `"ood"` (out of domain) too.
         data: another data set than the run's.
+        first: only so many images, the first ones.
+        check: of other splits than the training split's, decode every image and drop those that are broken: all
+            nodes of them will be embedded. In training a broken image is skipped when it is met.
 
     Raises:
         FileNotFoundError: no such source, or it has no such split.
@@ -67,21 +73,32 @@ def load_split(args: TrainArguments, split: str, data: str | None = None) -> Spl
         source = read_source(data, split, min_size=args.min_box_size)
         source.require_images()
     table = source.table
-    if data != "scenes" and split != "train":
-        # every node of it will be embedded; in training a broken image is skipped when it is met
+    if first is not None and first < table.num_images:
+        table = drop_images(table, np.arange(first, table.num_images), [])
+    if check and data != "scenes" and split != "train":
         table = drop_broken(table, max(1, args.num_workers), source.load)
-    return Split(table, hierarchy_for(table, args), source.load)
+    return Split(table, hierarchy_for(table, args, strict=split == "train"), source.load)
 
 
-def first_images(split: Split, count: int, args: TrainArguments) -> Split:
-    """The split's first `count` images."""
-    table = drop_images(split.table, np.arange(min(count, split.table.num_images), split.table.num_images), [])
-    return Split(table, hierarchy_for(table, args), split.load)
+def train_hierarchy_of(args: TrainArguments, data: str | None = None) -> Hierarchy | None:
+    """The training split's hierarchy, which oracles and class frequencies come from; None where there is none."""
+    if Path(data or args.data).is_file():
+        return None
+    try:
+        return load_split(args, "train", data).hierarchy
+    except FileNotFoundError:
+        return None
 
 
-def hierarchy_for(table: BoxTable, args: TrainArguments) -> Hierarchy:
-    """What the boxes contain by the run's threshold, less the pairs it denies."""
+def hierarchy_for(table: BoxTable, args: TrainArguments, strict: bool = False) -> Hierarchy:
+    """What the boxes contain by the run's threshold, less the pairs it denies.
+
+    Raises:
+        ValueError: `strict`, and a denied pair names a class that the table does not have.
+    """
     if not args.deny_pairs:
         return build_hierarchy(table, args.threshold)
     deny = [(parent, child) for parent, _, child in (pair.partition(">") for pair in args.deny_pairs)]
+    if not strict:  # another split, or another data set, may lack a class
+        deny = [pair for pair in deny if set(pair) <= {*table.class_names, ANY}]
     return build_guarded_hierarchy(table, Guards(deny=deny), args.threshold)[0]

@@ -7,7 +7,7 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
-from hf_hyperbolic.training.sources import Split, first_images
+from hf_hyperbolic.training.sources import Split
 
 
 class Validation:
@@ -21,7 +21,6 @@ class Validation:
     def __init__(
         self, split: Split, args: TrainArguments, mean: list[float], std: list[float], cache_bytes: int
     ) -> None:
-        split = first_images(split, args.eval_images, args)
         self.reader, self.hierarchy = split.images(cache_bytes), split.hierarchy
         self.args, self.mean, self.std = args, mean, std
 

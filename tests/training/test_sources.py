@@ -10,7 +10,7 @@ from hf_hyperbolic.data.coco_writer import write_coco
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.training import sources
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.sources import first_images, load_split
+from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
 
 
 @pytest.fixture
@@ -70,7 +70,10 @@ def test_images_may_be_rows_of_a_data_set_but_must_be_at_hand(table, monkeypatch
 
 def test_denied_pairs_are_no_whole_and_part(table, tmp_path):
     write_coco(table, tmp_path / "instances_train.json")
-    boxes_only = lambda split: split.hierarchy.ancestry[split.hierarchy.ancestry[:, 0] >= 2].tolist()  # noqa: E731
+
+    def boxes_only(split):
+        return split.hierarchy.ancestry[split.hierarchy.ancestry[:, 0] >= 2].tolist()
+
     assert boxes_only(load_split(args_for(tmp_path), "train")) == [[2, 3]]
     assert boxes_only(load_split(args_for(tmp_path, deny_pairs=["a>b"]), "train")) == []
     with pytest.raises(ValueError, match="'c', which the table does not have"):
@@ -82,6 +85,29 @@ def test_denied_pairs_are_no_whole_and_part(table, tmp_path):
 def test_the_first_images_of_a_split(table, tmp_path):
     write_coco(table, tmp_path / "instances_train.json")
     args = args_for(tmp_path)
-    found = first_images(load_split(args, "train"), 1, args)
+    found = load_split(args, "train", first=1)
     assert found.table.num_images == found.hierarchy.num_images == 1
     assert found.table.num_boxes == 2
+
+
+def test_broken_images_are_looked_for_among_the_first_alone_and_where_asked(table, tmp_path, capfd):
+    write_coco(table, tmp_path / "instances_val.json")
+    (tmp_path / "pictures" / "1.png").write_bytes(b"")
+    args = args_for(tmp_path)
+    assert load_split(args, "val", first=1).table.problems == ()
+    assert "1/1" in capfd.readouterr().err
+    assert load_split(args, "val", check=False).table.num_images == 2
+
+
+def test_a_data_set_without_a_training_split_has_no_training_hierarchy(table, tmp_path):
+    write_coco(table, tmp_path / "instances_val.json")
+    assert train_hierarchy_of(args_for(tmp_path)) is None
+    assert train_hierarchy_of(args_for(tmp_path / "instances_val.json")) is None
+    write_coco(table, tmp_path / "instances_train.json")
+    assert train_hierarchy_of(args_for(tmp_path)).num_images == 2
+
+
+def test_another_split_may_lack_a_denied_class(table, tmp_path):
+    write_coco(table, tmp_path / "instances_val.json")
+    found = load_split(args_for(tmp_path, deny_pairs=["a>b", "a>c"]), "val")
+    assert (found.hierarchy.ancestry[:, 0] < 2).all()

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
+from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
@@ -154,7 +155,13 @@ def test_a_non_finite_loss_stops_and_keeps_the_batch(data, tmp_path, train, smal
         succeeds=False,
     )  # fmt: skip
     assert "the batch is in" in printed
-    kept = load_file(next((tmp_path / "run").glob("nonfinite_step_*.safetensors")))
+    file = next((tmp_path / "run").glob("nonfinite_step_*.safetensors"))
+    kept = load_file(file)
+    with safe_open(file, "pt") as opened:
+        named = json.loads(opened.metadata()["crops"])
+    # a scene is the whole of its image
+    assert named[0].endswith("[0.0, 0.0, 96.0, 96.0]")
+    assert len(named) == len(kept["nodes"])
     assert kept["pixel_values"].dtype == torch.uint8
     assert np.isfinite(kept["nodes"].numpy()).all()
 
@@ -230,3 +237,48 @@ def test_two_processes_share_a_stream(parquet, tmp_path, train, small):
     positions = sorted(path.name for path in (tmp_path / "two" / "checkpoints" / "step-00000008").glob("position-*"))
     assert positions == ["position-0.json", "position-1.json"]
     assert (tmp_path / "two" / "final" / "model.safetensors").exists()
+
+
+def test_dropout_goes_on_where_it_stood(data, tmp_path, train, small):
+    """What a run draws from the global generator must not depend on whether it was interrupted."""
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = ViTConfig(**sizes, image_size=32, patch_size=8, hidden_dropout_prob=0.3)
+    torch.manual_seed(0)
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    settings = [*small, "--backbone", tmp_path / "vit", "--max_steps", "4"]
+    train("--data", data, "--output_dir", tmp_path / "whole", *settings)
+    stopped = tmp_path / "stopped"
+    shutil.copytree(tmp_path / "whole", stopped)
+    shutil.rmtree(stopped / "final")
+    shutil.rmtree(stopped / "checkpoints" / "step-00000004")
+    assert "resumed from" in train("--data", data, "--output_dir", stopped, *settings, "--resume", "true")
+    found = weights(stopped)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in weights(tmp_path / "whole").items())
+
+
+def test_resuming_with_another_number_of_processes_is_refused(data, whole_run, tmp_path, train, small):
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    shutil.rmtree(run / "final")
+    progress = run / "checkpoints" / "step-00000008" / "progress.json"
+    progress.write_text(json.dumps(json.loads(progress.read_text()) | {"processes": 2}))
+    printed = train("--data", data, "--output_dir", run, *small, "--resume", "true", succeeds=False)
+    assert "is of 2 process(es) and this run has 1" in printed
+
+
+def test_one_file_is_not_two_splits(data, tmp_path, train, small):
+    printed = train("--data", data / "instances_train.json", "--output_dir", tmp_path / "r", *small, succeeds=False)
+    assert "training and validation would see the same images" in printed
+
+
+def test_a_comparison_does_not_take_a_run_of_other_settings(data, tmp_path, train, small):
+    compare = ["--output_dir", tmp_path, "--systems", "hyperbolic angle + similarity", "--seeds", "0", "--data", data]
+    settings = [*small, "--max_steps", "2"]
+    assert "hyperbolic angle + similarity" in train(*compare, *settings, script="compare.py")
+    printed = train(*compare, *settings, "--projection_dim", "8", script="compare.py", succeeds=False)
+    assert "holds a run with other settings (projection_dim was 16, now 8)" in printed
+    printed = train(*compare, *small, script="compare.py", succeeds=False)
+    assert "max_steps was 2, now 8" in printed
+    printed = train(*compare[:-1], tmp_path / "nowhere", *settings, script="compare.py", succeeds=False)
+    assert "other settings (data was" in printed
+    assert "Traceback" not in printed
