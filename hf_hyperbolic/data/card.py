@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 from datasets import Features
 
-from hf_hyperbolic.data.files import write_text
+from hf_hyperbolic.data.files import write_text, written_aside
 
 # key of the metadata of a Parquet file under which the export says how it was made, as JSON
 METADATA_KEY = "hf_hyperbolic"
@@ -282,7 +282,6 @@ def _plot(file: Path, names: tuple[str, ...], classes: np.ndarray) -> str:
     except ImportError:
         file.unlink(missing_ok=True)
         return "(No plot of the class frequencies: matplotlib was not installed.)"
-    aside = file.with_name(f"writing-{file.name}")
-    class_frequencies(names, classes).savefig(aside, format="png", dpi=144)
-    os.replace(aside, file)
+    with written_aside(file) as aside:
+        class_frequencies(names, classes).savefig(aside, format="png", dpi=144)
     return f"![Boxes of each class, most frequent first]({file.name})"
