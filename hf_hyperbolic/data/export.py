@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem, count_problems
 from hf_hyperbolic.data.builders.base import HierarchyBuilder
-from hf_hyperbolic.data.card import METADATA_KEY, shard_files, split_names, write_card
+from hf_hyperbolic.data.card import write_card
+from hf_hyperbolic.data.exported import METADATA_KEY, check_card, check_data, shard_files, split_names
 from hf_hyperbolic.data.features import hierarchy_features
-from hf_hyperbolic.data.files import replace_folder, write_text
+from hf_hyperbolic.data.files import replace_folder, swapped_out, write_text
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.overlap import DUPLICATE_IOU
@@ -67,10 +68,10 @@ def export_parquet(
     """Writes one split as `data/{split}-00000-of-000NN.parquet`, and the card `README.md` for all splits there.
 
     Rows are those of `hierarchy_features`; images are embedded as `embed_image` does, those that cannot be used are
-    left out and counted in the card. Files are written in the hidden folder `.writing-{split}`, which `datasets` does
-    not look at, and put in place together. Called again after an interruption with the same source and settings, the
-    export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
-    `num_proc`. Other splits in the folder stay; splits are exported one after the other.
+    left out and counted in the card. Files are written in a hidden folder, which `datasets` does not look at, and put
+    in place together. Called again after an interruption with the same source and settings, the export goes on behind
+    the last finished file; images are taken not to have changed. The files do not depend on `num_proc`. Other splits in
+    the folder stay; splits are exported one after the other.
 
     Args:
         source: boxes and images; or a builder, whose own threshold then holds.
@@ -91,6 +92,7 @@ def export_parquet(
     Raises:
         ValueError: an argument is out of range, another split in the folder has other classes, or no image can be used.
         FileNotFoundError: another split in the folder lacks a file.
+        FileExistsError: the folder's `data`, `README.md` or plot is not of an export; nothing is touched.
         OSError: the folder cannot be written.
     """
     if isinstance(source, HierarchyBuilder):
@@ -111,12 +113,13 @@ def export_parquet(
     for name, count in (("rows_per_shard", rows_per_shard), ("num_proc", num_proc)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
-    rows_per_shard = rows_per_shard or _rows_for(table, load, _bytes(max_shard_size))
-
     root = Path(folder)
-    if (root / "old-data").exists() and not (root / "data").exists():
+    check_data(root, split)
+    check_card(root)
+    rows_per_shard = rows_per_shard or _rows_for(table, load, _bytes(max_shard_size))
+    if (old := swapped_out(root / "data")).exists() and not (root / "data").exists():
         # an export was interrupted between the two renames of replace_folder
-        os.replace(root / "old-data", root / "data")
+        os.replace(old, root / "data")
     features = hierarchy_features(table.class_names, table.federation is not None)
     for other in _other_files(root, split):
         if Features.from_arrow_schema(pq.read_schema(other)) != features:
@@ -125,7 +128,9 @@ def export_parquet(
                 "another folder"
             )
     about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
-    aside = _begin(root / f".writing-{split}", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)})
+    aside = _begin(
+        root / f".writing-{split}-hf-hyperbolic", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)}
+    )
     parts = split_images(table, rows_per_shard)
     shards = [
         _Shard(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem
-from hf_hyperbolic.data.card import class_names, metadata, shard_files, split_names
+from hf_hyperbolic.data.exported import class_names, metadata, shard_files, split_names
 from hf_hyperbolic.data.images import BrokenImageError
 
 _OPEN_FILES = 32

@@ -16,6 +16,7 @@ from hf_hyperbolic.data import export as module
 from hf_hyperbolic.data.builders import HierCoco
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
+from hf_hyperbolic.data.files import swapped_out
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.data.parquet import read_parquet
@@ -168,7 +169,7 @@ def test_other_splits_survive_an_interruption_of_the_last_step(few, tmp_path, mo
 
     def cut_off(aside, final):
         if renames:
-            final.rename(final.with_name(f"old-{final.name}"))
+            final.rename(swapped_out(final))
         raise PowerCut
 
     with monkeypatch.context() as patch:
@@ -181,6 +182,62 @@ def test_other_splits_survive_an_interruption_of_the_last_step(few, tmp_path, mo
     read = datasets.load_dataset(str(folder))
     assert {split: len(rows) for split, rows in read.items()} == {"train": 10, "validation": 7}
     assert len(list((folder / "data").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "data/notes.txt",
+        "data/train.parquet",
+        "data/train-00000-of-00001.parquet",
+        "data/raw/photo.jpg",
+        "data",
+        "README.md",
+        "class_frequencies.png",
+    ],
+)
+def test_files_of_other_origin_are_never_touched(few, tmp_path, foreign):
+    (tmp_path / foreign).parent.mkdir(parents=True, exist_ok=True)
+    if foreign.endswith("png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / foreign)
+    else:
+        (tmp_path / foreign).write_text("# mine")
+    (tmp_path / "old-data").mkdir()
+    (tmp_path / "old-data" / "backup").write_text("kept")
+
+    def contents():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = contents()
+    named = foreign.removesuffix("/photo.jpg")
+    with pytest.raises(FileExistsError, match=f"{tmp_path / named}: not a file .*export to another folder"):
+        export_parquet(few, tmp_path, "train")
+    assert contents() == before
+    assert not (tmp_path / ".writing-train-hf-hyperbolic").exists()
+
+
+def test_a_folder_called_old_data_is_neither_deleted_nor_adopted(few, tmp_path):
+    (tmp_path / "old-data").mkdir()
+    (tmp_path / "old-data" / "backup").write_text("kept")
+    for _ in range(2):
+        export_parquet(few, tmp_path, "train")
+    assert (tmp_path / "old-data" / "backup").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md",
+        "class_frequencies.png",
+        "data",
+        "old-data",
+    ]
+
+
+def test_a_card_that_was_made_ones_own_is_kept(few, tmp_path):
+    export_parquet(few, tmp_path, "train")
+    card = tmp_path / "README.md"
+    card.write_text("\n".join(line for line in card.read_text().splitlines() if not line.startswith("<!--")))
+    before = card.read_text()
+    with pytest.raises(FileExistsError, match=r"README\.md: not a file export_parquet wrote"):
+        export_parquet(few, tmp_path, "validation")
+    assert card.read_text() == before
 
 
 def test_files_of_other_splits_are_copied_where_there_are_no_links(few, tmp_path, monkeypatch):
