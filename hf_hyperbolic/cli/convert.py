@@ -1,12 +1,18 @@
 """`data convert`: any source as COCO JSON or as Parquet."""
 
 import argparse
+import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read
 
+if TYPE_CHECKING:
+    from hf_hyperbolic.data.boxes import Problem
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "The exit status is 1 where images were left out of a Parquet set because they cannot be used; stderr names them."
     add_source_arguments(parser)
     add_threshold_argument(parser)
     parser.add_argument("output", help="JSON file (coco) or folder (parquet) to write")
@@ -17,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from hf_hyperbolic.data.boxes import count_problems
+    from hf_hyperbolic.data.rows import REENCODED
+
     source = read(options)
     table = source.table
     source.require_images()
@@ -25,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
 
         if source.load is not None:
             raise ValueError(f"{options.source}: its images are no files, which COCO needs; --to parquet keeps them")
-        written = [write_coco(table, options.output)]
+        print(f"wrote {_counted(table.num_images, table.num_boxes)}: {write_coco(table, options.output)}")
+        problems: tuple[Problem, ...] = ()
+        left_out = 0
     else:
         if not options.split:
             raise ValueError("--to parquet writes one split of a data set: name it by --split")
@@ -40,8 +51,20 @@ def run(options: argparse.Namespace) -> int:
             threshold=options.threshold,
             load=source.load,
         )
-    print(f"wrote {table.num_images:,} images with {table.num_boxes:,} boxes: {', '.join(map(str, written))}")
-    if table.problems:
-        skipped = ", ".join(f"{count:,} {reason}" for reason, count in table.skipped().most_common())
-        print(f"not as in the source: {skipped}; `data inspect` shows where")
-    return 0
+        print(f"wrote {_counted(written.num_images, written.num_boxes)}: {', '.join(map(str, written.files))}")
+        problems = written.problems
+        left_out = table.num_images - written.num_images
+    counts = table.skipped() + count_problems(problems)
+    if counts:
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+        print(f"not as in the source: {listed}; `data inspect` and `data validate` show where")
+    for problem in problems:
+        if problem.reason != REENCODED:
+            print(problem, file=sys.stderr)
+    if left_out:
+        print(f"{left_out:,} of {table.num_images:,} images cannot be used and were left out", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+def _counted(images: int, boxes: int) -> str:
+    return f"{images:,} images with {boxes:,} boxes"

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hf_hyperbolic.data.files import replace_folder, swapped_out, write_text
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.overlap import DUPLICATE_IOU
+from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
 
 # rows read together: reading one image at random reads its whole row group
@@ -39,11 +40,30 @@ _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
+class ParquetExport:
+    """What an export wrote.
+
+    Attributes:
+        files: the Parquet files of the split.
+        num_images: rows in them.
+        num_boxes: boxes in them.
+        problems: images that were left out or encoded again and boxes lost on the way to pixels, as far as the export
+            met them itself; what the reader of the annotations met stays in the table's problems. Long lists shortened.
+    """
+
+    files: list[Path]
+    num_images: int
+    num_boxes: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
 class _Shard:
-    """All that a process needs to write one file."""
+    """All that a process needs to write one file, and another beside it with the problems met."""
 
     table: BoxTable
     file: Path
+    problem_file: Path
     features: Features
     threshold: float
     duplicate_iou: float
@@ -64,14 +84,14 @@ def export_parquet(
     rows_per_shard: int | None = None,
     max_shard_size: str = "500MB",
     num_proc: int = 1,
-) -> list[Path]:
+) -> ParquetExport:
     """Writes one split as `data/{split}-00000-of-000NN.parquet`, and the card `README.md` for all splits there.
 
-    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does, those that cannot be used are
-    left out and counted in the card. Files are written in a hidden folder, which `datasets` does not look at, and put
-    in place together. Called again after an interruption with the same source and settings, the export goes on behind
-    the last finished file; images are taken not to have changed. The files do not depend on `num_proc`. Other splits in
-    the folder stay; splits are exported one after the other.
+    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does. Those that cannot be used are left
+    out, counted in the card and named in what is returned. Files are written in a hidden folder, which `datasets` does
+    not look at, and put in place together. Called again after an interruption with the same source and settings, the
+    export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
+    `num_proc`. Other splits in the folder stay; splits are exported one after the other.
 
     Args:
         source: boxes and images; or a builder, whose own threshold then holds.
@@ -87,7 +107,7 @@ def export_parquet(
         num_proc: processes that write.
 
     Returns:
-        The files.
+        The files and what is in them; `num_images` is less than the table's where images were left out.
 
     Raises:
         ValueError: an argument is out of range, another split in the folder has other classes, or no image can be used.
@@ -136,6 +156,7 @@ def export_parquet(
         _Shard(
             table=part,
             file=aside / "data" / f"{split}-{number:05d}-of-{len(parts):05d}.parquet",
+            problem_file=aside / f"problems-{number:05d}.json",
             features=features,
             threshold=threshold,
             duplicate_iou=duplicate_iou,
@@ -157,8 +178,19 @@ def export_parquet(
         raise ValueError(f"none of the {table.num_images} images of {split!r} can be used: {_first_problem(shards[0])}")
     _put_in_place(aside / "data", {shard.file for shard in shards}, root, split)
     write_card(root)
+    written = _summarise([root / "data" / shard.file.name for shard in shards], shards)
     shutil.rmtree(aside)
-    return [root / "data" / shard.file.name for shard in shards]
+    return written
+
+
+def _summarise(files: list[Path], shards: list[_Shard]) -> ParquetExport:
+    log = ProblemLog()
+    for shard in shards:
+        log.merge(ProblemLog(Problem(**row) for row in json.loads(shard.problem_file.read_text())))
+    columns = [pq.read_table(file, columns=["labels"])["labels"].combine_chunks() for file in files]
+    return ParquetExport(
+        files, sum(map(len, columns)), sum(len(labels.flatten()) for labels in columns), log.problems()
+    )
 
 
 def _begin(aside: Path, settings: dict[str, Any]) -> Path:
@@ -183,6 +215,8 @@ def _write_shard(shard: _Shard) -> None:
         counts = count_problems(problems)
         counts.update(shard.metadata["problems"])
         writer.add_key_value_metadata({METADATA_KEY: json.dumps({**shard.metadata, "problems": counts})})
+    # first, so that a finished file of rows is never without it
+    write_text(shard.problem_file, json.dumps([asdict(problem) for problem in ProblemLog(problems).problems()]))
     os.replace(aside, shard.file)
 
 

@@ -1,11 +1,13 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.exported import metadata
 
 
 def run(capsys, *arguments):
@@ -134,31 +136,32 @@ def test_convert_says_what_is_left_out(source, change, tmp_path, capsys):
     assert "not as in the source: 1 crowd" in printed
 
 
-def test_convert_to_parquet(source, tmp_path, capsys, monkeypatch):
-    import sys
-    import types
-
-    calls = []
-
-    def export_parquet(table, folder, split, **options):
-        calls.append((table.num_boxes, folder, split, options))
-        return ["a.parquet"]
-
-    fake = types.ModuleType("hf_hyperbolic.data.export")
-    fake.export_parquet = export_parquet
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+def test_convert_to_parquet(source, tmp_path, capsys):
     folder = tmp_path / "set"
-    status, printed, _ = run(
-        capsys, "convert", source, folder, "--split", "val", "--to", "parquet", "--license", "cc-by-4.0"
-    )
-    assert status == 0
-    assert printed.endswith("a.parquet\n")
-    options = {
-        "license": "cc-by-4.0", "built_from": f"{source} (format coco)", "threshold": 0.8, "load": None
-    }  # fmt: skip
-    assert calls == [(8, str(folder), "val", options)]
+    command = ("convert", source, folder, "--split", "val", "--to", "parquet", "--license", "cc-by-4.0")
+    status, printed, _ = run(capsys, *command)
+    file = folder / "data" / "val-00000-of-00001.parquet"
+    assert (status, printed) == (0, f"wrote 3 images with 8 boxes: {file}\n")
+    about = metadata(file)
+    assert (about["license"], about["threshold"]) == ("cc-by-4.0", 0.8)
     status, _, error = run(capsys, "convert", source / "instances_val.json", folder, "--to", "parquet")
     assert (status, "name it by --split" in error) == (2, True)
+
+
+def test_convert_counts_and_names_the_images_it_had_to_leave_out(source, tmp_path, capsys):
+    broken = source / "images" / "val1.png"
+    broken.write_bytes(broken.read_bytes()[:-40])
+    status, printed, error = run(capsys, "convert", source, tmp_path / "set", "--split", "val", "--to", "parquet")
+    assert status == 1
+    file = tmp_path / "set" / "data" / "val-00000-of-00001.parquet"
+    rows = pq.read_table(file)
+    assert (rows.num_rows, sum(map(len, rows["labels"].to_pylist()))) == (2, 4)
+    (wrote, counted) = printed.splitlines()
+    assert wrote == f"wrote 2 images with 4 boxes: {file}"
+    assert counted.startswith("not as in the source: 1 ")
+    named = [line for line in error.splitlines() if f": {broken}: " in line]
+    assert len(named) == 1
+    assert error.splitlines()[-1] == "1 of 3 images cannot be used and were left out"
 
 
 @pytest.mark.parametrize("name", ["sheet.png", "new/sheet.jpg"])

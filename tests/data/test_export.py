@@ -34,7 +34,7 @@ def test_from_annotations_to_parquet_and_back_the_tree_is_the_same(scenes, tmp_p
     original = read_coco(scenes)
     tree = build_hierarchy(original)
     builder = HierCoco(data_files=str(scenes))
-    files = export_parquet(builder, tmp_path / "set", "train", rows_per_shard=30, num_proc=2)
+    files = export_parquet(builder, tmp_path / "set", "train", rows_per_shard=30, num_proc=2).files
     assert [file.name for file in files] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
 
     whole = datasets.load_dataset(str(tmp_path / "set"), split="train")
@@ -84,14 +84,14 @@ def test_a_process_without_this_package_reads_it_offline(few, tmp_path):
 
 
 def test_files_do_not_depend_on_the_number_of_processes(few, tmp_path):
-    one = export_parquet(few, tmp_path / "one", "train", rows_per_shard=3)
-    two = export_parquet(few, tmp_path / "two", "train", rows_per_shard=3, num_proc=2)
+    one = export_parquet(few, tmp_path / "one", "train", rows_per_shard=3).files
+    two = export_parquet(few, tmp_path / "two", "train", rows_per_shard=3, num_proc=2).files
     assert len(one) == 4
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
 def test_max_shard_size_is_kept_about(few, tmp_path):
-    files = export_parquet(few, tmp_path / "set", "train", max_shard_size="10KB")
+    files = export_parquet(few, tmp_path / "set", "train", max_shard_size="10KB").files
     images = sum(os.path.getsize(file) for file in few.image_files)
     # nothing varies much among these images
     assert images / 10_000 <= len(files) <= 2 * images / 10_000
@@ -130,10 +130,10 @@ def test_an_interrupted_export_leaves_nothing_that_looks_whole_and_goes_on(few, 
     finished = {file.name: file.stat().st_ino for file in folder.rglob("*.parquet")}
     assert len(finished) == shard
 
-    files = export_parquet(few, folder, "train", rows_per_shard=3)
+    files = export_parquet(few, folder, "train", rows_per_shard=3).files
     # what was finished is not written again, and the result is as if nothing had happened
     assert all(file.stat().st_ino == finished[file.name] for file in files[:shard])
-    undisturbed = export_parquet(few, tmp_path / "other", "train", rows_per_shard=3)
+    undisturbed = export_parquet(few, tmp_path / "other", "train", rows_per_shard=3).files
     assert [file.read_bytes() for file in files] == [file.read_bytes() for file in undisturbed]
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "class_frequencies.png", "data"]
 
@@ -144,7 +144,7 @@ def test_what_was_begun_with_other_settings_is_thrown_away(few, tmp_path, monkey
         with pytest.raises(PowerCut):
             export_parquet(few, tmp_path / "set", "train", rows_per_shard=3)
     export_parquet(few, tmp_path / "set", "train", rows_per_shard=3, threshold=0.5)
-    fresh = export_parquet(few, tmp_path / "other", "train", rows_per_shard=3, threshold=0.5)
+    fresh = export_parquet(few, tmp_path / "other", "train", rows_per_shard=3, threshold=0.5).files
     for file in fresh:
         assert (tmp_path / "set" / "data" / file.name).read_bytes() == file.read_bytes()
 
@@ -266,7 +266,7 @@ def test_photographs_come_back_as_they_were(tmp_path, name):
 
 
 def test_a_lost_file_is_noticed(few, tmp_path):
-    files = export_parquet(few, tmp_path / "set", "train", rows_per_shard=4)
+    files = export_parquet(few, tmp_path / "set", "train", rows_per_shard=4).files
     files[1].unlink()
     with pytest.raises(NonMatchingSplitsSizesError, match="num_examples=10"):
         datasets.load_dataset(str(tmp_path / "set"))
@@ -285,12 +285,38 @@ def test_broken_images_are_left_out_and_counted(few, tmp_path):
     Image.open(files[5]).save(tmp_path / "other.webp", lossless=True)
     files[0], files[5] = str(tmp_path / "broken.jpg"), str(tmp_path / "other.webp")
     changed = module.BoxTable(**{**few.__dict__, "image_files": np.array(files)})
-    export_parquet(changed, tmp_path / "set", "train", rows_per_shard=1)
+    written = export_parquet(changed, tmp_path / "set", "train", rows_per_shard=1, num_proc=2)
     table, _ = read_parquet(tmp_path / "set", "train")
     assert table.image_ids.tolist() == few.image_ids[1:].tolist()
     assert dict(table.skipped()) == {"not_an_image": 1, "reencoded": 1}
     assert len(datasets.load_dataset(str(tmp_path / "set"), split="train")) == 9
     assert str(tmp_path) not in (tmp_path / "set" / "README.md").read_text()
+    # what is returned is what is there, and names what is not
+    assert (written.num_images, written.num_boxes) == (table.num_images, table.num_boxes)
+    assert [(problem.reason, problem.where) for problem in written.problems] == [
+        ("not_an_image", str(tmp_path / "broken.jpg")),
+        ("reencoded", str(tmp_path / "other.webp")),
+    ]
+
+
+def test_what_was_left_out_before_an_interruption_is_still_named(scenes, tmp_path, monkeypatch):
+    table = slice_images(read_coco(scenes), 0, 66)
+    files = table.image_files.tolist()
+    for index in range(50):
+        files[index] = str(tmp_path / f"{index}.jpg")
+        Path(files[index]).write_bytes(Path(table.image_files[index]).read_bytes()[:300])
+    table = module.BoxTable(**{**table.__dict__, "image_files": np.array(files)})
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        with pytest.raises(PowerCut):
+            export_parquet(table, tmp_path / "set", "train", rows_per_shard=64)
+    written = export_parquet(table, tmp_path / "set", "train", rows_per_shard=64)
+    boxes = int((table.box_image >= 50).sum())
+    assert (written.num_images, written.num_boxes) == (16, boxes)
+    assert sum(problem.count for problem in written.problems) == 50
+    # long lists are shortened
+    assert [Path(problem.where).name for problem in written.problems] == [f"{index}.jpg" for index in range(21)]
+    assert not list((tmp_path / "set").rglob("*problems*"))
 
 
 def test_images_from_another_export_can_be_exported(few, tmp_path):
@@ -303,7 +329,7 @@ def test_images_from_another_export_can_be_exported(few, tmp_path):
 
 def test_a_builder_brings_its_settings(scenes, tmp_path):
     builder = HierCoco(data_files=str(scenes), threshold=0.6, reader_options={"min_size": 8.0})
-    files = export_parquet(builder, tmp_path / "set", "train", license="cc0-1.0")
+    files = export_parquet(builder, tmp_path / "set", "train", license="cc0-1.0").files
     about = json.loads(pq.read_metadata(files[0]).metadata[b"hf_hyperbolic"])
     assert about["threshold"] == 0.6
     assert about["license"] == "cc0-1.0"
