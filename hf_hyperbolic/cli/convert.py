@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "The exit status is 1 where images were left out of a Parquet set because they cannot be used; stderr names them."
+    parser.epilog = (
+        "Images that cannot be used are left out of a Parquet set: stderr names them, at most 20 of each fault, and the "
+        "exit status is 1."
+    )
     add_source_arguments(parser)
     add_threshold_argument(parser)
     parser.add_argument("output", help="JSON file (coco) or folder (parquet) to write")

@@ -29,14 +29,12 @@ from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.overlap import DUPLICATE_IOU
 from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
+from hf_hyperbolic.data.shard_size import images_per_shard
 
 # rows read together: reading one image at random reads its whole row group
 _ROW_GROUP = 16
-# images whose size is looked up to tell how many make a shard
-_SAMPLE = 64
 # what `datasets` accepts as the name of a split
 _SPLIT = re.compile(r"\w+(\.\w+)*")
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,9 @@ def export_parquet(
 ) -> ParquetExport:
     """Writes one split as `data/{split}-00000-of-000NN.parquet`, and the card `README.md` for all splits there.
 
-    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does. Those that cannot be used are left
-    out, counted in the card and named in what is returned. Files are written in a hidden folder, which `datasets` does
-    not look at, and put in place together. Called again after an interruption with the same source and settings, the
+    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does. Those that cannot be used are
+    left out, counted in the card and named in what is returned. Files are written in a hidden folder, which `datasets`
+    does not look at, and put in place together. Called again after an interruption with the same source and settings, the
     export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
     `num_proc`. Other splits in the folder stay; splits are exported one after the other.
 
@@ -136,7 +134,7 @@ def export_parquet(
     root = Path(folder)
     check_data(root, split)
     check_card(root)
-    rows_per_shard = rows_per_shard or _rows_for(table, load, _bytes(max_shard_size))
+    rows_per_shard = rows_per_shard or images_per_shard(table, load, max_shard_size)
     if (old := swapped_out(root / "data")).exists() and not (root / "data").exists():
         # an export was interrupted between the two renames of replace_folder
         os.replace(old, root / "data")
@@ -247,23 +245,6 @@ def _map(function: Any, items: list[Any], num_proc: int) -> Iterator[Any]:
         return
     with ProcessPoolExecutor(num_proc) as pool:
         yield from pool.map(function, items)
-
-
-def _rows_for(table: BoxTable, load: Load | None, shard_bytes: int) -> int:
-    sizes = []
-    for index in np.unique(np.linspace(0, table.num_images - 1, _SAMPLE).astype(int)):
-        try:
-            sizes.append(len(embed_image(str(table.image_files[index]), load)[0]))
-        except BrokenImageError:
-            continue
-    return max(1, int(shard_bytes / np.mean(sizes))) if sizes else table.num_images
-
-
-def _bytes(size: str) -> int:
-    number, unit = size[:-2].strip(), size[-2:].upper()
-    if not number.replace(".", "", 1).isdigit() or unit not in _UNITS or not float(number):
-        raise ValueError(f'max_shard_size {size!r}: expected a number of KB, MB or GB, such as "500MB"')
-    return int(float(number) * _UNITS[unit])
 
 
 def _digest(table: BoxTable) -> str:
