@@ -49,7 +49,7 @@ class SplitSummary:
         classes: (C,) boxes of each class.
         direct: number of direct pairs.
         ancestry: number of pairs at any distance.
-        about: how it was made: license, built_from, threshold, duplicate_iou.
+        about: how it was made: license, built_from, threshold, duplicate_iou, deny.
         problems: reason -> how many things were skipped, clipped or encoded again.
     """
 
@@ -217,6 +217,7 @@ def _made(splits: dict[str, SplitSummary]) -> str:
             f"**{split}**, from {about.get('built_from') or 'a table of boxes (source not stated)'}. A box is a part "
             f"of a larger one when at least {about.get('threshold', 0):.0%} of its area lies inside. Boxes with an IoU "
             f"above {about.get('duplicate_iou', 0)} are near-duplicates and form no pair. "
+            f"{_denied(about.get('deny', []))}"
             f"Skipped, clipped or encoded again: {counted}.\n"
         )
     paragraphs.append(
@@ -225,6 +226,11 @@ def _made(splits: dict[str, SplitSummary]) -> str:
         "2411.17490, section 3.1, applied recursively.\n"
     )
     return "\n".join(paragraphs)
+
+
+def _denied(pairs: list[list[str]]) -> str:
+    listed = ", ".join(f"`{parent}>{child}`" for parent, child in pairs)
+    return f"Boxes of these classes form no pair, parent first (* is any class): {listed}. " if pairs else ""
 
 
 def _plot(file: Path, names: tuple[str, ...], classes: np.ndarray) -> str:

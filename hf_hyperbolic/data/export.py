@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -24,6 +24,7 @@ from hf_hyperbolic.data.card import write_card
 from hf_hyperbolic.data.exported import METADATA_KEY, check_card, check_data, shard_files, split_names
 from hf_hyperbolic.data.features import hierarchy_features
 from hf_hyperbolic.data.files import replace_folder, swapped_out, write_text
+from hf_hyperbolic.data.guards import named_pairs
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.overlap import DUPLICATE_IOU
@@ -65,6 +66,7 @@ class _Shard:
     features: Features
     threshold: float
     duplicate_iou: float
+    deny: tuple[tuple[str, str], ...]
     load: Load | None
     metadata: dict[str, Any]
 
@@ -78,6 +80,7 @@ def export_parquet(
     built_from: str = "",
     threshold: float = 0.8,
     duplicate_iou: float = DUPLICATE_IOU,
+    deny: Collection[tuple[str, str]] = (),
     load: Load | None = None,
     rows_per_shard: int | None = None,
     max_shard_size: str = "500MB",
@@ -87,8 +90,8 @@ def export_parquet(
 
     Rows are those of `hierarchy_features`; images are embedded as `embed_image` does. Those that cannot be used are
     left out, counted in the card and named in what is returned. Files are written in a hidden folder, which `datasets`
-    does not look at, and put in place together. Called again after an interruption with the same source and settings, the
-    export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
+    does not look at, and put in place together. Called again after an interruption with the same source and settings,
+    the export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
     `num_proc`. Other splits in the folder stay; splits are exported one after the other.
 
     Args:
@@ -99,6 +102,7 @@ def export_parquet(
         built_from: what the table was read from and how, for the card; a builder says it itself.
         threshold: see `build_hierarchy`.
         duplicate_iou: see `build_hierarchy`.
+        deny: class pairs (parent, child) that are never a containment, see `Guards`; the card tells them.
         load: see `ImageReader`; sent to the processes.
         rows_per_shard: images a file; by default as many as make about `max_shard_size`.
         max_shard_size: size of a file, such as `"500MB"`, kept about: it is reckoned from the mean of 64 images.
@@ -108,7 +112,8 @@ def export_parquet(
         The files and what is in them; `num_images` is less than the table's where images were left out.
 
     Raises:
-        ValueError: an argument is out of range, another split in the folder has other classes, or no image can be used.
+        ValueError: an argument is out of range, `deny` names a class that the source does not have, another split in
+            the folder has other classes, or no image can be used.
         FileNotFoundError: another split in the folder lacks a file.
         FileExistsError: the folder's `data`, `README.md` or plot is not of an export; nothing is touched.
         OSError: the folder cannot be written.
@@ -131,6 +136,9 @@ def export_parquet(
     for name, count in (("rows_per_shard", rows_per_shard), ("num_proc", num_proc)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
+    named_pairs(table, deny, "deny")
+    denied = tuple(sorted({(parent, child) for parent, child in deny}))
+
     root = Path(folder)
     check_data(root, split)
     check_card(root)
@@ -145,7 +153,10 @@ def export_parquet(
                 f"{other} has other columns or classes than split {split!r}, so they cannot be one data set: export to "
                 "another folder"
             )
-    about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
+    about = {
+        "license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou,
+        "deny": denied,
+    }  # fmt: skip
     aside = _begin(
         root / f".writing-{split}-hf-hyperbolic", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)}
     )
@@ -158,6 +169,7 @@ def export_parquet(
             features=features,
             threshold=threshold,
             duplicate_iou=duplicate_iou,
+            deny=denied,
             load=load,
             # what the reader of the annotations met belongs to no shard: the first tells it
             metadata={**about, "problems": table.skipped() if number == 0 else {}},
@@ -203,7 +215,7 @@ def _begin(aside: Path, settings: dict[str, Any]) -> Path:
 
 def _write_shard(shard: _Shard) -> None:
     problems: list[Problem] = []
-    rows = hierarchy_rows(shard.table, problems, shard.threshold, shard.duplicate_iou, shard.load)
+    rows = hierarchy_rows(shard.table, problems, shard.threshold, shard.duplicate_iou, shard.load, shard.deny)
     schema = shard.features.arrow_schema
     # a process that outlived a killed export may still be at the same file
     aside = shard.file.with_suffix(f".{os.getpid()}.part")

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from datasets import Features
 from PIL import Image
 
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
+
 # key of the metadata of a Parquet file under which the export says how it was made, as JSON
 METADATA_KEY = "hf_hyperbolic"
 CARD = "README.md"
@@ -63,6 +65,26 @@ def class_names(file: Path) -> tuple[str, ...]:
 def metadata(file: Path) -> dict[str, Any]:
     """How an exported Parquet file was made; empty where something else has written it anew."""
     return json.loads((pq.read_metadata(file).metadata or {}).get(METADATA_KEY.encode(), b"{}"))
+
+
+def export_settings(folder: Path, split: str) -> HierarchySettings | None:
+    """By which settings the pairs of an exported split were found; None where its files do not say.
+
+    Raises:
+        FileNotFoundError: some of its files are missing.
+        ValueError: its files are of exports with different settings.
+    """
+    found: set[HierarchySettings | None] = set()
+    for file in shard_files(folder, split):
+        about = metadata(file)
+        if "threshold" in about and "duplicate_iou" in about:
+            deny = tuple((parent, child) for parent, child in about.get("deny", []))
+            found.add(HierarchySettings(about["threshold"], about["duplicate_iou"], deny))
+        else:
+            found.add(None)
+    if len(found) > 1:
+        raise ValueError(f"{folder / 'data'}: the files of split {split!r} are of two exports: export the split again")
+    return found.pop() if found else None
 
 
 def check_data(folder: Path, split: str) -> None:

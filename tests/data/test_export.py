@@ -17,9 +17,12 @@ from hf_hyperbolic.data.builders import HierCoco
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
 from hf_hyperbolic.data.files import swapped_out
+from hf_hyperbolic.data.guards import Guards, build_guarded_hierarchy
 from hf_hyperbolic.data.hierarchy import build_hierarchy
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.image_reader import ImageReader
 from hf_hyperbolic.data.parquet import read_parquet
+from hf_hyperbolic.data.read import read_source
 from hf_hyperbolic.data.rows import hierarchy_rows, slice_images
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -336,6 +339,33 @@ def test_a_builder_brings_its_settings(scenes, tmp_path):
     assert about["built_from"] == "HierCoco: instances_train.json, min_size=8.0"
     tree = build_hierarchy(read_coco(scenes, min_size=8.0), threshold=0.6)
     assert sum(map(len, pq.read_table(files[0])["ancestry"].to_pylist())) == len(tree.ancestry)
+
+
+def test_denied_pairs_are_in_no_file_and_in_the_card(scenes, tmp_path):
+    table = slice_images(read_coco(scenes), 0, 10)
+    tree = build_hierarchy(table)
+    parent, child = tree.direct[tree.direct[:, 0] >= tree.num_images][0]
+    names = tuple(table.class_names[tree.node_label[node]] for node in (parent, child))
+    deny = [names, (names[1], "*")]
+    files = export_parquet(table, tmp_path, "train", rows_per_shard=4, deny=[*deny, names]).files
+    expected = build_guarded_hierarchy(table, Guards(deny=deny))[0]
+    assert len(expected.ancestry) < len(tree.ancestry)
+    for name in ("direct", "ancestry"):
+        stored = sum(len(row) for file in files for row in pq.read_table(file)[name].to_pylist())
+        assert stored == len(getattr(expected, name))
+    source = read_source(tmp_path, "train")
+    assert source.exported == HierarchySettings(0.8, 0.9, tuple(sorted(deny)))
+    np.testing.assert_array_equal(source.exported.build(source.table).ancestry, expected.ancestry)
+    assert f"`{names[0]}>{names[1]}`" in (tmp_path / "README.md").read_text()
+
+
+def test_how_a_set_was_exported_is_known_from_all_its_files(few, tmp_path):
+    one = export_parquet(few, tmp_path / "one", "train", rows_per_shard=5, threshold=0.5, duplicate_iou=0.7).files
+    assert read_source(tmp_path / "one", "train").exported == HierarchySettings(0.5, 0.7)
+    two = export_parquet(few, tmp_path / "two", "train", rows_per_shard=5, threshold=0.6).files
+    two[1].replace(one[1])
+    with pytest.raises(ValueError, match="the files of split 'train' are of two exports: export the split again"):
+        read_source(tmp_path / "one", "train")
 
 
 def test_bad_arguments_have_one_clear_error(few, tmp_path):
