@@ -6,6 +6,7 @@ batches are related. Its `position()` is what it must be told, beside the step, 
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,11 +14,12 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
+from hf_hyperbolic.data.exported import export_settings
 from hf_hyperbolic.data.relations import RelationIndex, Relations
 from hf_hyperbolic.data.row_hierarchies import join_hierarchies
 from hf_hyperbolic.data.streaming import StreamedBatches
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.sources import Split
+from hf_hyperbolic.training.sources import Split, check_threshold
 
 Shard = tuple[int, int]
 
@@ -77,6 +79,9 @@ class StreamFeed:
     """Batches of Parquet rows read as they come, for sets that do not fit the disk; no class or mate is sought out."""
 
     def __init__(self, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> None:
+        # the validation split was looked at when it was read
+        if exported := export_settings(Path(args.data), "train"):
+            check_threshold(exported, args.data, args)
         self._batches = StreamedBatches(
             args.data, "train", plan_of(args), args.image_size, args.context, args.crop_mode, args.flip, args.seed,
             shard, args.cross_parents,

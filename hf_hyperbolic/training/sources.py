@@ -1,15 +1,15 @@
 """From the `data` setting of a run to boxes, hierarchies and images."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from accelerate import PartialState
 
 from hf_hyperbolic.data.boxes import BoxTable, drop_images
 from hf_hyperbolic.data.coco import read_coco
-from hf_hyperbolic.data.guards import Guards, build_guarded_hierarchy
-from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.image_reader import ImageReader, Load, drop_broken
 from hf_hyperbolic.data.read import Source, read_source
 from hf_hyperbolic.data.scenes import write_scenes
@@ -24,11 +24,13 @@ class Split:
         table: its boxes.
         hierarchy: what they contain.
         load: image file -> content, where the images are no files of their own.
+        exported: by which settings an exported set found its pairs.
     """
 
     table: BoxTable
     hierarchy: Hierarchy
     load: Load | None = None
+    exported: HierarchySettings | None = None
 
     def images(self, cache_bytes: int) -> ImageReader:
         return ImageReader(self.table, cache_bytes, self.load)
@@ -53,7 +55,8 @@ def load_split(args: TrainArguments, split: str, data: str | None = None) -> Spl
 
     Raises:
         FileNotFoundError: no such source, or it has no such split.
-        ValueError: nothing usable is left of it, or its images are not at hand.
+        ValueError: nothing usable is left of it, its images are not at hand, or it was exported with another threshold
+            than the run's.
     """
     data = data or args.data
     if data == "scenes":
@@ -65,23 +68,42 @@ def load_split(args: TrainArguments, split: str, data: str | None = None) -> Spl
         source = Source(read_coco(annotations, min_size=args.min_box_size), None, "coco")
     else:
         source = read_source(data, split, min_size=args.min_box_size)
+        check_threshold(source.exported, data, args)
         source.require_images()
     table = source.table
     if data != "scenes" and split != "train":
         # every node of it will be embedded; in training a broken image is skipped when it is met
         table = drop_broken(table, max(1, args.num_workers), source.load)
-    return Split(table, hierarchy_for(table, args), source.load)
+    return Split(table, hierarchy_for(table, args, source.exported), source.load, source.exported)
 
 
 def first_images(split: Split, count: int, args: TrainArguments) -> Split:
     """The split's first `count` images."""
     table = drop_images(split.table, np.arange(min(count, split.table.num_images), split.table.num_images), [])
-    return Split(table, hierarchy_for(table, args), split.load)
+    return Split(table, hierarchy_for(table, args, split.exported), split.load, split.exported)
 
 
-def hierarchy_for(table: BoxTable, args: TrainArguments) -> Hierarchy:
-    """What the boxes contain by the run's threshold, less the pairs it denies."""
-    if not args.deny_pairs:
-        return build_hierarchy(table, args.threshold)
-    deny = [(parent, child) for parent, _, child in (pair.partition(">") for pair in args.deny_pairs)]
-    return build_guarded_hierarchy(table, Guards(deny=deny), args.threshold)[0]
+def check_threshold(exported: HierarchySettings | None, data: str, args: TrainArguments) -> None:
+    """
+    Raises:
+        ValueError: an exported set has another threshold than the run; or the run streams pairs of which nobody knows
+            the threshold, and asks for one.
+    """
+    if exported is None:
+        if args.stream and data == args.data and args.threshold != TrainArguments.threshold:
+            raise ValueError(
+                f"{data} does not say with which threshold its pairs were exported, and --stream true takes them as "
+                "they are: leave --threshold out"
+            )
+    elif exported.threshold != args.threshold:
+        raise ValueError(
+            f"{data} was exported with threshold {exported.threshold:g}, and the run has {args.threshold:g}: pass "
+            f"--threshold {exported.threshold:g} to training, or export it with --threshold {args.threshold:g}"
+        )
+
+
+def hierarchy_for(table: BoxTable, args: TrainArguments, exported: HierarchySettings | None = None) -> Hierarchy:
+    """What the boxes contain by the run's threshold, less the pairs denied by it or by the export."""
+    settings = exported or HierarchySettings(args.threshold)
+    denied = tuple((parent, child) for parent, _, child in (pair.partition(">") for pair in args.deny_pairs))
+    return replace(settings, deny=(*settings.deny, *denied)).build(table)
