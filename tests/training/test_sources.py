@@ -11,6 +11,7 @@ from hf_hyperbolic.data.export import export_parquet
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.training import sources
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.sources import first_images, load_split
 
 
@@ -98,9 +99,10 @@ def test_an_exported_set_is_read_with_the_settings_it_was_exported_with(table, t
         # not among the stored pairs, so not among these
         assert [2, 3] not in found.hierarchy.ancestry.tolist()
         assert [2, 3] not in first_images(found, 2, args).hierarchy.ancestry.tolist()
-    assert [2, 3] not in load_split(
-        args_for(half, threshold=0.5, deny_pairs=["a>b"]), "train"
-    ).hierarchy.ancestry.tolist()
+    found = load_split(args_for(half, threshold=0.5, deny_pairs=["a>b"]), "train")
+    assert [2, 3] not in found.hierarchy.ancestry.tolist()
+    with pytest.raises(ValueError, match=f"{half} was {message}"):
+        make_feed(None, args_for(half, stream=True), (0, 1))
     with pytest.raises(ValueError, match=r"instead of --deny_pairs give --deny to `hf-hyperbolic data convert"):
         args_for(half, threshold=0.5, stream=True, deny_pairs=["a>b"])
 
