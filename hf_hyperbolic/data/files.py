@@ -25,7 +25,7 @@ def replace_folder(aside: Path, final: Path) -> None:
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when the block ends and is removed where it fails."""
-    aside = path.with_name(f"writing-{path.name}")
+    aside = path.with_name(f".writing-{path.name}-hf-hyperbolic")
     try:
         yield aside
         os.replace(aside, path)

@@ -85,7 +85,8 @@ def read_parquet(folder: str | os.PathLike[str], split: str) -> tuple[BoxTable, 
 
     Returns:
         The table, whose `image_files` are `"{file}#{row}"`, and what reads these: `ImageReader(table, load=images)`.
-        Boxes are those exported, to the bit. Of problems only the numbers by reason are kept.
+        Boxes are those exported, to the bit. Of problems only the numbers by reason are kept. By which settings the
+        stored pairs were found, `read_source(...).exported` tells.
 
     Raises:
         FileNotFoundError: no such split, or some of its files are missing.

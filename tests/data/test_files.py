@@ -5,6 +5,7 @@ from hf_hyperbolic.data.files import replace_folder, write_text
 
 def test_text_is_whole_or_as_before(tmp_path, monkeypatch):
     file = tmp_path / "a.txt"
+    (tmp_path / "writing-a.txt").write_text("somebody's")
     write_text(file, "one")
     write_text(file, "two")
     assert file.read_text() == "two"
@@ -16,7 +17,7 @@ def test_text_is_whole_or_as_before(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_text(file, "three")
     assert file.read_text() == "two"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "writing-a.txt"]
 
 
 @pytest.mark.parametrize("before", [True, False])
