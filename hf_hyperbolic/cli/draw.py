@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read
+from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read, read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hf_hyperbolic.data.draw import contact_sheet
-    from hf_hyperbolic.data.hierarchy import build_hierarchy
 
     output = Path(options.output)
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{output}: the picture must end in .png or .jpg")
     source = read(options)
     images = source.images()
-    hierarchy = build_hierarchy(source.table, options.threshold)
+    hierarchy = read_settings(options, source).build(source.table)
     sheet = contact_sheet(hierarchy, images, options.rows, options.columns, options.seed, options.cell)
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output, quality=92)

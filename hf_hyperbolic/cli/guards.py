@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from hf_hyperbolic.data.guards import Guards
 
 
-def add_guard_arguments(parser: argparse.ArgumentParser) -> None:
+def add_deny_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deny",
         type=_class_pair,
@@ -16,6 +16,10 @@ def add_guard_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="'PARENT>CHILD'",
         help="a pair of classes that is never a containment, in quotes; * is any class; may be repeated",
     )
+
+
+def add_guard_arguments(parser: argparse.ArgumentParser) -> None:
+    add_deny_argument(parser)
     parser.add_argument(
         "--min-lift", type=float, default=0.0, help="drop pairs of classes nested less often than this times chance"
     )

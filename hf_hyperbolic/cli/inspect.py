@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hf_hyperbolic.cli.guards import add_guard_arguments, read_guards
-from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read
+from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read, read_settings
 
 if TYPE_CHECKING:
     from hf_hyperbolic.data.hierarchy import Hierarchy
@@ -25,15 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hf_hyperbolic.data.hierarchy import build_hierarchy
-
     guards = read_guards(options)
     source = read(options)
-    summary = summarise(source, build_hierarchy(source.table, options.threshold))
+    settings = read_settings(options, source)
+    summary = summarise(source, settings.build(source.table))
     if guards:
         from hf_hyperbolic.data.guards import build_guarded_hierarchy
 
-        guarded, dropped = build_guarded_hierarchy(source.table, guards, options.threshold)
+        # what an export left out stays out
+        guards = replace(guards, deny=[*settings.deny, *guards.deny])
+        guarded, dropped = build_guarded_hierarchy(source.table, guards, settings.threshold, settings.duplicate_iou)
         summary["with_guards"] = {"pairs_of_boxes": count_pairs(guarded)[0], "dropped": dict(dropped)}
     print(json.dumps(summary, indent=2) if options.json else as_text(summary))
     return 0

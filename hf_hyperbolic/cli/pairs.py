@@ -2,7 +2,7 @@
 
 import argparse
 
-from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read
+from hf_hyperbolic.cli.source import add_source_arguments, add_threshold_argument, read, read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +22,10 @@ def run(options: argparse.Namespace) -> int:
     from hf_hyperbolic.data.class_pairs import class_pairs
     from hf_hyperbolic.data.containment import containment_pairs
 
-    table = read(options).table
-    found = class_pairs(table, containment_pairs(table, options.threshold), options.threshold)
+    source = read(options)
+    table, settings = source.table, read_settings(options, source)
+    contained = containment_pairs(table, settings.threshold, settings.duplicate_iou)
+    found = class_pairs(table, contained, settings.threshold)
     order = np.argsort(-found.nested if options.sort == "nested" else getattr(found, options.sort), kind="stable")
     print("  nested  of together  images      of  share  chance   lift  parent > child")
     for row in order[: options.top].tolist():

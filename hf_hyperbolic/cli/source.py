@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
     from hf_hyperbolic.data.read import Source
 
 FORMAT_NAMES = ("auto", "coco", "lvis", "voc", "open_images", "parquet", "hub")
@@ -35,8 +36,7 @@ def add_threshold_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold",
         type=float,
-        default=0.8,
-        help="share of a box inside a larger one that makes it its part (default: %(default)g)",
+        help="share of a box inside a larger one that makes it its part (default: 0.8; of an exported set its own)",
     )
 
 
@@ -53,6 +53,25 @@ def read(options: argparse.Namespace) -> "Source":
     for name in sorted({*arguments, "source"} & set(further)):
         raise ValueError(f"--option {name}: give it as --{name.replace('_', '-')}, or the source by its place")
     return read_source(options.source, **arguments, **further)
+
+
+def read_settings(options: argparse.Namespace, source: "Source") -> "HierarchySettings":
+    """By which settings the pairs of a source are found: an exported set has its own, others go by `--threshold`.
+
+    Raises:
+        ValueError: `--threshold` is not that of the exported set.
+    """
+    from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
+
+    asked, exported = options.threshold, source.exported
+    if exported is None:
+        return HierarchySettings() if asked is None else HierarchySettings(asked)
+    if asked is not None and asked != exported.threshold:
+        raise ValueError(
+            f"{options.source} was exported with threshold {exported.threshold:g}, not {asked:g}: leave --threshold "
+            "out, or name the annotations it was exported from"
+        )
+    return exported
 
 
 def _option(text: str) -> tuple[str, Any]:

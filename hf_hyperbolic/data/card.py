@@ -1,9 +1,7 @@
 """The card of an exported data set: a `README.md` with what the Hub and `load_dataset` read, and what a person wants
 to know. All of it is read from the Parquet files, so it can be written again at any time."""
 
-import json
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import yaml
-from datasets import Features
 
-from hf_hyperbolic.data.files import write_text
+from hf_hyperbolic.data.exported import CARD, MARK, PLOT, check_card, class_names, metadata, shard_files, split_names
+from hf_hyperbolic.data.files import write_text, written_aside
 
-# key of the metadata of a Parquet file under which the export says how it was made, as JSON
-METADATA_KEY = "hf_hyperbolic"
-PLOT = "class_frequencies.png"
-
-_SHARD = re.compile(r"(?P<split>\w+(?:\.\w+)*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _TOP = 20
 
@@ -56,7 +49,7 @@ class SplitSummary:
         classes: (C,) boxes of each class.
         direct: number of direct pairs.
         ancestry: number of pairs at any distance.
-        about: how it was made: license, built_from, threshold, duplicate_iou.
+        about: how it was made: license, built_from, threshold, duplicate_iou, deny.
         problems: reason -> how many things were skipped, clipped or encoded again.
     """
 
@@ -68,32 +61,6 @@ class SplitSummary:
     ancestry: int
     about: dict[str, Any]
     problems: dict[str, int]
-
-
-def split_names(folder: Path) -> list[str]:
-    """The splits of which an exported data set has a file, in alphabetical order."""
-    matches = (_SHARD.fullmatch(file.name) for file in (folder / "data").glob("*.parquet"))
-    return sorted({match["split"] for match in matches if match})
-
-
-def shard_files(folder: Path, split: str) -> list[Path]:
-    """The Parquet files of a split of an exported data set, in order; empty where there is no such split.
-
-    Raises:
-        FileNotFoundError: some of them are missing.
-    """
-    by_count: dict[int, list[Path]] = {}
-    for file in sorted((folder / "data").glob("*.parquet")):
-        match = _SHARD.fullmatch(file.name)
-        if match and match["split"] == split:
-            by_count.setdefault(int(match["count"]), []).append(file)
-    for count, files in by_count.items():
-        if len(by_count) > 1 or len(files) != count:
-            raise FileNotFoundError(
-                f"{folder / 'data'}: split {split!r} has {len(files)} of the {count} files its file names speak of: "
-                "fetch or export it again"
-            )
-    return [file for files in by_count.values() for file in files]
 
 
 def summarise(folder: Path) -> tuple[tuple[str, ...], dict[str, SplitSummary]]:
@@ -121,24 +88,6 @@ def summarise(folder: Path) -> tuple[tuple[str, ...], dict[str, SplitSummary]]:
         summaries[split] = _summarise(members, len(names))
     assert names is not None
     return names, dict(sorted(summaries.items(), key=lambda item: (item[0] != "train", item[0])))
-
-
-def class_names(file: Path) -> tuple[str, ...]:
-    """The class names in the schema of an exported Parquet file.
-
-    Raises:
-        ValueError: it has no column `labels` of class labels.
-    """
-    features = Features.from_arrow_schema(pq.read_schema(file))
-    try:
-        return tuple(features["labels"].feature.names)
-    except (KeyError, AttributeError) as error:
-        raise ValueError(f"{file}: no column `labels` of class labels: not a file export_parquet wrote") from error
-
-
-def metadata(file: Path) -> dict[str, Any]:
-    """How an exported Parquet file was made; empty where something else has written it anew."""
-    return json.loads((pq.read_metadata(file).metadata or {}).get(METADATA_KEY.encode(), b"{}"))
 
 
 def _summarise(files: list[Path], num_classes: int) -> SplitSummary:
@@ -176,8 +125,10 @@ def write_card(folder: str | os.PathLike[str], title: str | None = None) -> Path
 
     Raises:
         FileNotFoundError, ValueError: as `summarise`.
+        FileExistsError: the folder has a `README.md` or a plot that this function did not write.
     """
     root = Path(folder)
+    check_card(root)
     names, splits = summarise(root)
     title = title or root.absolute().name
     classes = sum(summary.classes for summary in splits.values())
@@ -185,6 +136,7 @@ def write_card(folder: str | os.PathLike[str], title: str | None = None) -> Path
     federated = "verified_absent" in pq.read_schema(shard_files(root, next(iter(splits)))[0]).names
     text = [
         f"---\n{yaml.safe_dump(_header(title, splits), sort_keys=False, allow_unicode=True)}---\n",
+        f"<!-- {MARK} Text added here is then lost. Without this line nothing is exported here again. -->\n",
         f"# {title}\n",
         "Images with boxes, and the hierarchy of each image: the scene holds objects, objects hold parts.\n",
         f'```python\nfrom datasets import load_dataset\n\ndata = load_dataset("{root.absolute().name}")\n```\n',
@@ -194,7 +146,7 @@ def write_card(folder: str | os.PathLike[str], title: str | None = None) -> Path
         f"## Classes\n\n{plot}\n\n{_class_list(names, np.asarray(classes))}",
         f"## How it was made\n\n{_made(splits)}",
     ]
-    card = root / "README.md"
+    card = root / CARD
     write_text(card, "\n".join(text))
     return card
 
@@ -265,6 +217,7 @@ def _made(splits: dict[str, SplitSummary]) -> str:
             f"**{split}**, from {about.get('built_from') or 'a table of boxes (source not stated)'}. A box is a part "
             f"of a larger one when at least {about.get('threshold', 0):.0%} of its area lies inside. Boxes with an IoU "
             f"above {about.get('duplicate_iou', 0)} are near-duplicates and form no pair. "
+            f"{_denied(about.get('deny', []))}"
             f"Skipped, clipped or encoded again: {counted}.\n"
         )
     paragraphs.append(
@@ -275,6 +228,11 @@ def _made(splits: dict[str, SplitSummary]) -> str:
     return "\n".join(paragraphs)
 
 
+def _denied(pairs: list[list[str]]) -> str:
+    listed = ", ".join(f"`{parent}>{child}`" for parent, child in pairs)
+    return f"Boxes of these classes form no pair, parent first (* is any class): {listed}. " if pairs else ""
+
+
 def _plot(file: Path, names: tuple[str, ...], classes: np.ndarray) -> str:
     """Draws the class frequencies and returns the line of the card that shows or excuses them."""
     try:
@@ -282,7 +240,6 @@ def _plot(file: Path, names: tuple[str, ...], classes: np.ndarray) -> str:
     except ImportError:
         file.unlink(missing_ok=True)
         return "(No plot of the class frequencies: matplotlib was not installed.)"
-    aside = file.with_name(f"writing-{file.name}")
-    class_frequencies(names, classes).savefig(aside, format="png", dpi=144)
-    os.replace(aside, file)
+    with written_aside(file) as aside:
+        class_frequencies(names, classes).savefig(aside, format="png", dpi=144, metadata={"Software": MARK})
     return f"![Boxes of each class, most frequent first]({file.name})"

@@ -15,7 +15,8 @@ from hf_hyperbolic.data.images import probe
 
 def write_coco(table: BoxTable, file: str | os.PathLike[str]) -> Path:
     """Writes the boxes of a table so that `read_coco(file, min_size=0)` gives the same table again, to the bit; but
-    its problems are not written, and a relative table comes back in pixels.
+    its problems are not written, and a relative table comes back in pixels. What a table does not hold is not there
+    either: masks, crowd flags, licences, and the ids of annotations and categories.
 
     Image files keep their place: `file_name` is relative to where `read_coco` looks (the folder `images` beside the
     JSON, else its folder) for images below it, and absolute for others. Ids of images become numbers where all of
@@ -24,16 +25,19 @@ def write_coco(table: BoxTable, file: str | os.PathLike[str]) -> Path:
 
     Args:
         table: boxes whose images are files.
-        file: the JSON to write; its folder is made if missing.
+        file: the JSON to write, which must not exist yet; its folder is made if missing.
 
     Returns:
         The path written.
 
     Raises:
+        FileExistsError: the file exists; it might be the source, of which it keeps less.
         ValueError: images have no file.
         BrokenImageError: the table is relative and the size of an image cannot be read.
     """
     path = Path(file).absolute()
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(f"{path} exists and is not replaced: write to another file, or remove it first")
     if (table.image_files == "").any():
         missing = table.image_ids[table.image_files == ""]
         raise ValueError(

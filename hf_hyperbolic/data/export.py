@@ -5,9 +5,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,32 +20,53 @@ from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem, count_problems
 from hf_hyperbolic.data.builders.base import HierarchyBuilder
-from hf_hyperbolic.data.card import METADATA_KEY, shard_files, split_names, write_card
+from hf_hyperbolic.data.card import write_card
+from hf_hyperbolic.data.exported import METADATA_KEY, check_card, check_data, shard_files, split_names
 from hf_hyperbolic.data.features import hierarchy_features
-from hf_hyperbolic.data.files import replace_folder, write_text
+from hf_hyperbolic.data.files import replace_folder, swapped_out, write_text
+from hf_hyperbolic.data.guards import named_pairs
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.overlap import DUPLICATE_IOU
+from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.rows import embed_image, hierarchy_rows, split_images
+from hf_hyperbolic.data.shard_size import images_per_shard
 
 # rows read together: reading one image at random reads its whole row group
 _ROW_GROUP = 16
-# images whose size is looked up to tell how many make a shard
-_SAMPLE = 64
 # what `datasets` accepts as the name of a split
 _SPLIT = re.compile(r"\w+(\.\w+)*")
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True)
+class ParquetExport:
+    """What an export wrote.
+
+    Attributes:
+        files: the Parquet files of the split.
+        num_images: rows in them.
+        num_boxes: boxes in them.
+        problems: images that were left out or encoded again and boxes lost on the way to pixels, as far as the export
+            met them itself; what the reader of the annotations met stays in the table's problems. Long lists shortened.
+    """
+
+    files: list[Path]
+    num_images: int
+    num_boxes: int
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """All that a process needs to write one file."""
+    """All that a process needs to write one file, and another beside it with the problems met."""
 
     table: BoxTable
     file: Path
+    problem_file: Path
     features: Features
     threshold: float
     duplicate_iou: float
+    deny: tuple[tuple[str, str], ...]
     load: Load | None
     metadata: dict[str, Any]
 
@@ -59,17 +80,18 @@ def export_parquet(
     built_from: str = "",
     threshold: float = 0.8,
     duplicate_iou: float = DUPLICATE_IOU,
+    deny: Collection[tuple[str, str]] = (),
     load: Load | None = None,
     rows_per_shard: int | None = None,
     max_shard_size: str = "500MB",
     num_proc: int = 1,
-) -> list[Path]:
+) -> ParquetExport:
     """Writes one split as `data/{split}-00000-of-000NN.parquet`, and the card `README.md` for all splits there.
 
-    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does, those that cannot be used are
-    left out and counted in the card. Files are written in the hidden folder `.writing-{split}`, which `datasets` does
-    not look at, and put in place together. Called again after an interruption with the same source and settings, the
-    export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
+    Rows are those of `hierarchy_features`; images are embedded as `embed_image` does. Those that cannot be used are
+    left out, counted in the card and named in what is returned. Files are written in a hidden folder, which `datasets`
+    does not look at, and put in place together. Called again after an interruption with the same source and settings,
+    the export goes on behind the last finished file; images are taken not to have changed. The files do not depend on
     `num_proc`. Other splits in the folder stay; splits are exported one after the other.
 
     Args:
@@ -80,17 +102,20 @@ def export_parquet(
         built_from: what the table was read from and how, for the card; a builder says it itself.
         threshold: see `build_hierarchy`.
         duplicate_iou: see `build_hierarchy`.
+        deny: class pairs (parent, child) that are never a containment, see `Guards`; the card tells them.
         load: see `ImageReader`; sent to the processes.
         rows_per_shard: images a file; by default as many as make about `max_shard_size`.
         max_shard_size: size of a file, such as `"500MB"`, kept about: it is reckoned from the mean of 64 images.
         num_proc: processes that write.
 
     Returns:
-        The files.
+        The files and what is in them; `num_images` is less than the table's where images were left out.
 
     Raises:
-        ValueError: an argument is out of range, another split in the folder has other classes, or no image can be used.
+        ValueError: an argument is out of range, `deny` names a class that the source does not have, another split in
+            the folder has other classes, or no image can be used.
         FileNotFoundError: another split in the folder lacks a file.
+        FileExistsError: the folder's `data`, `README.md` or plot is not of an export; nothing is touched.
         OSError: the folder cannot be written.
     """
     if isinstance(source, HierarchyBuilder):
@@ -111,12 +136,16 @@ def export_parquet(
     for name, count in (("rows_per_shard", rows_per_shard), ("num_proc", num_proc)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
-    rows_per_shard = rows_per_shard or _rows_for(table, load, _bytes(max_shard_size))
+    named_pairs(table, deny, "deny")
+    denied = tuple(sorted({(parent, child) for parent, child in deny}))
 
     root = Path(folder)
-    if (root / "old-data").exists() and not (root / "data").exists():
+    check_data(root, split)
+    check_card(root)
+    rows_per_shard = rows_per_shard or images_per_shard(table, load, max_shard_size)
+    if (old := swapped_out(root / "data")).exists() and not (root / "data").exists():
         # an export was interrupted between the two renames of replace_folder
-        os.replace(root / "old-data", root / "data")
+        os.replace(old, root / "data")
     features = hierarchy_features(table.class_names, table.federation is not None)
     for other in _other_files(root, split):
         if Features.from_arrow_schema(pq.read_schema(other)) != features:
@@ -124,16 +153,23 @@ def export_parquet(
                 f"{other} has other columns or classes than split {split!r}, so they cannot be one data set: export to "
                 "another folder"
             )
-    about = {"license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou}
-    aside = _begin(root / f".writing-{split}", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)})
+    about = {
+        "license": license, "built_from": built_from, "threshold": threshold, "duplicate_iou": duplicate_iou,
+        "deny": denied,
+    }  # fmt: skip
+    aside = _begin(
+        root / f".writing-{split}-hf-hyperbolic", {**about, "rows_per_shard": rows_per_shard, "table": _digest(table)}
+    )
     parts = split_images(table, rows_per_shard)
     shards = [
         _Shard(
             table=part,
             file=aside / "data" / f"{split}-{number:05d}-of-{len(parts):05d}.parquet",
+            problem_file=aside / f"problems-{number:05d}.json",
             features=features,
             threshold=threshold,
             duplicate_iou=duplicate_iou,
+            deny=denied,
             load=load,
             # what the reader of the annotations met belongs to no shard: the first tells it
             metadata={**about, "problems": table.skipped() if number == 0 else {}},
@@ -152,8 +188,19 @@ def export_parquet(
         raise ValueError(f"none of the {table.num_images} images of {split!r} can be used: {_first_problem(shards[0])}")
     _put_in_place(aside / "data", {shard.file for shard in shards}, root, split)
     write_card(root)
+    written = _summarise([root / "data" / shard.file.name for shard in shards], shards)
     shutil.rmtree(aside)
-    return [root / "data" / shard.file.name for shard in shards]
+    return written
+
+
+def _summarise(files: list[Path], shards: list[_Shard]) -> ParquetExport:
+    log = ProblemLog()
+    for shard in shards:
+        log.merge(ProblemLog(Problem(**row) for row in json.loads(shard.problem_file.read_text())))
+    columns = [pq.read_table(file, columns=["labels"])["labels"].combine_chunks() for file in files]
+    return ParquetExport(
+        files, sum(map(len, columns)), sum(len(labels.flatten()) for labels in columns), log.problems()
+    )
 
 
 def _begin(aside: Path, settings: dict[str, Any]) -> Path:
@@ -168,7 +215,7 @@ def _begin(aside: Path, settings: dict[str, Any]) -> Path:
 
 def _write_shard(shard: _Shard) -> None:
     problems: list[Problem] = []
-    rows = hierarchy_rows(shard.table, problems, shard.threshold, shard.duplicate_iou, shard.load)
+    rows = hierarchy_rows(shard.table, problems, shard.threshold, shard.duplicate_iou, shard.load, shard.deny)
     schema = shard.features.arrow_schema
     # a process that outlived a killed export may still be at the same file
     aside = shard.file.with_suffix(f".{os.getpid()}.part")
@@ -178,6 +225,8 @@ def _write_shard(shard: _Shard) -> None:
         counts = count_problems(problems)
         counts.update(shard.metadata["problems"])
         writer.add_key_value_metadata({METADATA_KEY: json.dumps({**shard.metadata, "problems": counts})})
+    # first, so that a finished file of rows is never without it
+    write_text(shard.problem_file, json.dumps([asdict(problem) for problem in ProblemLog(problems).problems()]))
     os.replace(aside, shard.file)
 
 
@@ -208,23 +257,6 @@ def _map(function: Any, items: list[Any], num_proc: int) -> Iterator[Any]:
         return
     with ProcessPoolExecutor(num_proc) as pool:
         yield from pool.map(function, items)
-
-
-def _rows_for(table: BoxTable, load: Load | None, shard_bytes: int) -> int:
-    sizes = []
-    for index in np.unique(np.linspace(0, table.num_images - 1, _SAMPLE).astype(int)):
-        try:
-            sizes.append(len(embed_image(str(table.image_files[index]), load)[0]))
-        except BrokenImageError:
-            continue
-    return max(1, int(shard_bytes / np.mean(sizes))) if sizes else table.num_images
-
-
-def _bytes(size: str) -> int:
-    number, unit = size[:-2].strip(), size[-2:].upper()
-    if not number.replace(".", "", 1).isdigit() or unit not in _UNITS or not float(number):
-        raise ValueError(f'max_shard_size {size!r}: expected a number of KB, MB or GB, such as "500MB"')
-    return int(float(number) * _UNITS[unit])
 
 
 def _digest(table: BoxTable) -> str:

@@ -2,12 +2,19 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+def swapped_out(final: Path) -> Path:
+    """Where `replace_folder` keeps the old folder for a moment; no name that a user would give."""
+    return final.with_name(f".old-{final.name}-hf-hyperbolic")
 
 
 def replace_folder(aside: Path, final: Path) -> None:
     """Puts the finished folder `aside` in place of `final`."""
-    old = final.with_name(f"old-{final.name}")
+    old = swapped_out(final)
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         os.replace(final, old)
@@ -15,8 +22,19 @@ def replace_folder(aside: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes its place when the block ends and is removed where it fails."""
+    aside = path.with_name(f".writing-{path.name}-hf-hyperbolic")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file aside and renames it."""
-    aside = path.with_name(f"writing-{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")

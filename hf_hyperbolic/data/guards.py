@@ -69,9 +69,9 @@ def guard_pairs(
     """
     kept = pairs.contained(threshold)
     parent, child = table.labels[pairs.parent], table.labels[pairs.child]
-    allowed = _named(table, guards.allow, "allow")[parent, child]
+    allowed = named_pairs(table, guards.allow, "allow")[parent, child]
     tests = {
-        "deny": _named(table, guards.deny, "deny")[parent, child] & ~allowed,
+        "deny": named_pairs(table, guards.deny, "deny")[parent, child] & ~allowed,
         "same_class_iou": (parent == child) & (pairs.iou > guards.same_class_iou),
     }
     if guards.min_share or guards.min_lift:
@@ -114,8 +114,12 @@ def build_guarded_hierarchy(
     return hierarchy, dropped
 
 
-def _named(table: BoxTable, names: Collection[tuple[str, str]], argument: str) -> np.ndarray:
-    """(C, C) bool: class pairs that are named."""
+def named_pairs(table: BoxTable, names: Collection[tuple[str, str]], argument: str) -> np.ndarray:
+    """(C, C) bool: class pairs (parent, child) that are named; `"*"` is any class.
+
+    Raises:
+        ValueError: `argument` does not hold pairs, or names a class that the table does not have.
+    """
     row = {name: number for number, name in enumerate(table.class_names)}
     named = np.zeros((len(row), len(row)), dtype=bool)
     for pair in names:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem
-from hf_hyperbolic.data.card import class_names, metadata, shard_files, split_names
+from hf_hyperbolic.data.exported import class_names, metadata, shard_files, split_names
 from hf_hyperbolic.data.images import BrokenImageError
 
 _OPEN_FILES = 32
@@ -85,7 +85,8 @@ def read_parquet(folder: str | os.PathLike[str], split: str) -> tuple[BoxTable, 
 
     Returns:
         The table, whose `image_files` are `"{file}#{row}"`, and what reads these: `ImageReader(table, load=images)`.
-        Boxes are those exported, to the bit. Of problems only the numbers by reason are kept.
+        Boxes are those exported, to the bit. Of problems only the numbers by reason are kept. By which settings the
+        stored pairs were found, `read_source(...).exported` tells.
 
     Raises:
         FileNotFoundError: no such split, or some of its files are missing.

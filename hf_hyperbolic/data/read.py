@@ -10,6 +10,7 @@ from typing import Any
 
 from hf_hyperbolic.data import layouts
 from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.image_reader import ImageReader, Load
 from hf_hyperbolic.data.layouts import Found
 
@@ -87,11 +88,14 @@ class Source:
         table: the boxes; `image_files` are what `load` takes, or paths, or empty where there are no images.
         load: image file -> its content, for sources whose images are no files of their own (Parquet, Hub); else None.
         format: name of the format it was read as.
+        exported: by which settings an exported set found its pairs; whoever builds them again must use the same. None
+            for all other sources.
     """
 
     table: BoxTable
     load: Load | None
     format: str
+    exported: HierarchySettings | None = None
 
     @property
     def has_images(self) -> bool:
@@ -174,7 +178,7 @@ def read_source(
             f"{source}: no such file or folder here, and as a data set of the Hub it cannot be loaded: {error}"
         ) from error
     table, load = result if isinstance(result, tuple) else (result, None)
-    return Source(table, load, entry.name)
+    return Source(table, load, entry.name, _export_settings(**arguments) if entry.name == "parquet" else None)
 
 
 def read_boxes(
@@ -213,6 +217,13 @@ def _reader(entry: Format, options: dict[str, Any]) -> Callable[..., Any]:
         if wanted is float and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"{name} of format {entry.name} is a number, got {value!r}")
     return reader
+
+
+def _export_settings(folder: Path, split: str) -> HierarchySettings | None:
+    # it imports datasets, which takes seconds
+    from hf_hyperbolic.data.exported import export_settings
+
+    return export_settings(folder, split)
 
 
 def _of(found: Found) -> str:

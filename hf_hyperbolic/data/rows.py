@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem, drop_images
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes
-from hf_hyperbolic.data.hierarchy import build_hierarchy
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.image_reader import Load
 from hf_hyperbolic.data.images import BrokenImageError, decode
 from hf_hyperbolic.data.overlap import DUPLICATE_IOU
@@ -107,6 +107,7 @@ def hierarchy_rows(
     threshold: float = 0.8,
     duplicate_iou: float = DUPLICATE_IOU,
     load: Load | None = None,
+    deny: tuple[tuple[str, str], ...] = (),
 ) -> Iterator[dict[str, Any]]:
     """Rows of `hierarchy_features`, `image` as its `bytes` and `path` (the file's name), in the order of the table.
 
@@ -120,7 +121,9 @@ def hierarchy_rows(
         threshold: see `build_hierarchy`.
         duplicate_iou: see `build_hierarchy`.
         load: see `ImageReader`.
+        deny: class pairs (parent, child) that are never a containment, see `Guards`.
     """
+    settings = HierarchySettings(threshold, duplicate_iou, deny)
     for first in range(0, table.num_images, _CHUNK):
         part = slice_images(table, first, min(first + _CHUNK, table.num_images))
         images: list[dict[str, Any]] = []
@@ -142,7 +145,7 @@ def hierarchy_rows(
             part = drop_images(part, broken, [])
             if part.relative:
                 part = _in_pixels(part, np.array(sizes, dtype=np.int32), problems)
-            yield from _rows(part, images, threshold, duplicate_iou)
+            yield from _rows(part, images, settings)
 
 
 def _check_size(table: BoxTable, index: int, size: tuple[int, int]) -> None:
@@ -173,10 +176,8 @@ def _in_pixels(table: BoxTable, sizes: np.ndarray, problems: list[Problem]) -> B
     )
 
 
-def _rows(
-    table: BoxTable, images: list[dict[str, Any]], threshold: float, duplicate_iou: float
-) -> Iterator[dict[str, Any]]:
-    tree = build_hierarchy(table, threshold, duplicate_iou)
+def _rows(table: BoxTable, images: list[dict[str, Any]], settings: HierarchySettings) -> Iterator[dict[str, Any]]:
+    tree = settings.build(table)
     count = table.num_images
     bounds = np.searchsorted(table.box_image, np.arange(count + 1))
     # number of a node within its image: scene 0, boxes from 1

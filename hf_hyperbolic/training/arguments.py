@@ -45,7 +45,10 @@ class TrainArguments:
     scenes_dir: str = field(default="outputs/scenes", metadata={"help": "where the embedded scenes are rendered to"})
     train_scenes: int = field(default=6000, metadata={"help": "embedded scenes to train on"})
     val_scenes: int = field(default=400, metadata={"help": "embedded scenes to validate on"})
-    threshold: float = field(default=0.8, metadata={"help": "share of a box inside another that makes it its child"})
+    threshold: float = field(
+        default=0.8,
+        metadata={"help": "share of a box inside another that makes it its child; that of the export for Parquet"},
+    )
     deny_pairs: list[str] = field(
         default_factory=list,
         metadata={
@@ -192,9 +195,10 @@ class TrainArguments:
                 "--stream true needs --data with exported Parquet, --mated_boxes_per_scene 0 and --class_exponent 1: a "
                 "stream cannot seek out boxes of a class"
             )
-        if self.stream and (self.deny_pairs or self.threshold != TrainArguments.threshold):
+        if self.stream and self.deny_pairs:
             raise ValueError(
-                "--stream true takes the exported pairs as they are: give threshold and guards to the export"
+                "--stream true takes the exported pairs as they are: instead of --deny_pairs give --deny to "
+                "`hf-hyperbolic data convert --to parquet`"
             )
         if not 0 < self.threshold <= 1:
             raise ValueError(f"--threshold must lie in (0, 1], got {self.threshold}")

@@ -7,6 +7,7 @@ told, beside the step, to go on where it stood.
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +16,13 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
+from hf_hyperbolic.data.exported import export_settings
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.relations import RelationIndex, Relations
 from hf_hyperbolic.data.row_hierarchies import join_hierarchies
 from hf_hyperbolic.data.streaming import StreamedBatches
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.sources import Split
+from hf_hyperbolic.training.sources import Split, check_threshold
 
 Shard = tuple[int, int]
 # a DataLoader without a generator of its own draws a number from the global one, which a run that goes on has just set
@@ -88,6 +90,9 @@ class StreamFeed:
     """Batches of Parquet rows read as they come, for sets that do not fit the disk; no class or mate is sought out."""
 
     def __init__(self, args: TrainArguments, shard: Shard, pin_memory: bool = False) -> None:
+        # the validation split was looked at when it was read
+        if exported := export_settings(Path(args.data), "train"):
+            check_threshold(exported, args.data, args)
         self._batches = StreamedBatches(
             args.data, "train", plan_of(args), args.image_size, args.context, args.crop_mode, args.flip, args.seed,
             shard, args.cross_parents,

@@ -1,7 +1,7 @@
 """From the `data` setting of a run to boxes, hierarchies and images."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,9 @@ from accelerate import PartialState
 
 from hf_hyperbolic.data.boxes import BoxTable, drop_images
 from hf_hyperbolic.data.coco import read_coco
-from hf_hyperbolic.data.guards import ANY, Guards, build_guarded_hierarchy
-from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
+from hf_hyperbolic.data.guards import ANY
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.image_reader import ImageReader, Load, drop_broken
 from hf_hyperbolic.data.read import Source, read_source
 from hf_hyperbolic.data.scenes import write_scenes
@@ -25,11 +26,13 @@ class Split:
         table: its boxes.
         hierarchy: what they contain.
         load: image file -> content, where the images are no files of their own.
+        exported: by which settings an exported set found its pairs.
     """
 
     table: BoxTable
     hierarchy: Hierarchy
     load: Load | None = None
+    exported: HierarchySettings | None = None
 
     def images(self, cache_bytes: int) -> ImageReader:
         return ImageReader(self.table, cache_bytes, self.load)
@@ -59,7 +62,8 @@ def load_split(
 
     Raises:
         FileNotFoundError: no such source, or it has no such split.
-        ValueError: nothing usable is left of it, or its images are not at hand.
+        ValueError: nothing usable is left of it, its images are not at hand, or it was exported with another threshold
+            than the run's.
     """
     data = data or args.data
     if data == "scenes":
@@ -71,13 +75,15 @@ def load_split(
         source = Source(read_coco(annotations, min_size=args.min_box_size), None, "coco")
     else:
         source = read_source(data, split, min_size=args.min_box_size)
+        check_threshold(source.exported, data, args)
         source.require_images()
     table = source.table
     if first is not None and first < table.num_images:
         table = drop_images(table, np.arange(first, table.num_images), [])
     if check and data != "scenes" and split != "train":
         table = drop_broken(table, max(1, args.num_workers), source.load)
-    return Split(table, hierarchy_for(table, args, strict=split == "train"), source.load)
+    hierarchy = hierarchy_for(table, args, source.exported, strict=split == "train")
+    return Split(table, hierarchy, source.load, source.exported)
 
 
 def train_hierarchy_of(args: TrainArguments, data: str | None = None) -> Hierarchy | None:
@@ -90,15 +96,35 @@ def train_hierarchy_of(args: TrainArguments, data: str | None = None) -> Hierarc
         return None
 
 
-def hierarchy_for(table: BoxTable, args: TrainArguments, strict: bool = False) -> Hierarchy:
-    """What the boxes contain by the run's threshold, less the pairs it denies.
+def check_threshold(exported: HierarchySettings | None, data: str, args: TrainArguments) -> None:
+    """
+    Raises:
+        ValueError: an exported set has another threshold than the run; or the run streams pairs of which nobody knows
+            the threshold, and asks for one.
+    """
+    if exported is None:
+        if args.stream and data == args.data and args.threshold != TrainArguments.threshold:
+            raise ValueError(
+                f"{data} does not say with which threshold its pairs were exported, and --stream true takes them as "
+                "they are: leave --threshold out"
+            )
+    elif exported.threshold != args.threshold:
+        raise ValueError(
+            f"{data} was exported with threshold {exported.threshold:g}, and the run has {args.threshold:g}: pass "
+            f"--threshold {exported.threshold:g} to training, or export it with --threshold {args.threshold:g}"
+        )
+
+
+def hierarchy_for(
+    table: BoxTable, args: TrainArguments, exported: HierarchySettings | None = None, strict: bool = False
+) -> Hierarchy:
+    """What the boxes contain by the run's threshold, less the pairs denied by it or by the export.
 
     Raises:
-        ValueError: `strict`, and a denied pair names a class that the table does not have.
+        ValueError: `strict`, and a pair that the run denies names a class that the table does not have.
     """
-    if not args.deny_pairs:
-        return build_hierarchy(table, args.threshold)
-    deny = [(parent, child) for parent, _, child in (pair.partition(">") for pair in args.deny_pairs)]
+    settings = exported or HierarchySettings(args.threshold)
+    denied = [(parent, child) for parent, _, child in (pair.partition(">") for pair in args.deny_pairs)]
     if not strict:  # another split, or another data set, may lack a class
-        deny = [pair for pair in deny if set(pair) <= {*table.class_names, ANY}]
-    return build_guarded_hierarchy(table, Guards(deny=deny), args.threshold)[0]
+        denied = [pair for pair in denied if set(pair) <= {*table.class_names, ANY}]
+    return replace(settings, deny=(*settings.deny, *denied)).build(table)

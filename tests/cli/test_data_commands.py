@@ -1,11 +1,14 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hf_hyperbolic.cli.convert import public_name
 from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.exported import metadata
 
 
 def run(capsys, *arguments):
@@ -121,11 +124,21 @@ def test_convert_to_coco(source, tmp_path, capsys):
     output = tmp_path / "new" / "out.json"
     status, printed, _ = run(capsys, "convert", source, output, "--split", "val", "--to", "coco")
     assert status == 0
-    assert printed == f"wrote 3 images with 8 boxes: {output}\n"
+    lost = "masks, crowd flags, licences, and the ids of annotations and categories"
+    assert printed == f"wrote 3 images with 8 boxes: {output}; without {lost}\n"
     before, after = read_coco(source / "instances_val.json"), read_coco(output)
     for name in ("image_ids", "image_files", "image_sizes", "box_image", "boxes", "labels"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
     assert run(capsys, "inspect", output)[0] == 0
+
+
+def test_convert_does_not_write_over_its_source(source, capsys):
+    file = source / "instances_val.json"
+    before = file.read_bytes()
+    status, printed, error = run(capsys, "convert", file, file, "--to", "coco")
+    assert (status, printed) == (2, "")
+    assert error == f"error: {file} exists and is not replaced: write to another file, or remove it first\n"
+    assert file.read_bytes() == before
 
 
 def test_convert_says_what_is_left_out(source, change, tmp_path, capsys):
@@ -134,31 +147,87 @@ def test_convert_says_what_is_left_out(source, change, tmp_path, capsys):
     assert "not as in the source: 1 crowd" in printed
 
 
-def test_convert_to_parquet(source, tmp_path, capsys, monkeypatch):
-    import sys
-    import types
-
-    calls = []
-
-    def export_parquet(table, folder, split, **options):
-        calls.append((table.num_boxes, folder, split, options))
-        return ["a.parquet"]
-
-    fake = types.ModuleType("hf_hyperbolic.data.export")
-    fake.export_parquet = export_parquet
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+def test_convert_to_parquet(source, tmp_path, capsys):
     folder = tmp_path / "set"
-    status, printed, _ = run(
-        capsys, "convert", source, folder, "--split", "val", "--to", "parquet", "--license", "cc-by-4.0"
-    )
-    assert status == 0
-    assert printed.endswith("a.parquet\n")
-    options = {
-        "license": "cc-by-4.0", "built_from": f"{source} (format coco)", "threshold": 0.8, "load": None
-    }  # fmt: skip
-    assert calls == [(8, str(folder), "val", options)]
+    command = ("convert", source, folder, "--split", "val", "--to", "parquet", "--license", "cc-by-4.0")
+    status, printed, _ = run(capsys, *command)
+    file = folder / "data" / "val-00000-of-00001.parquet"
+    assert (status, printed) == (0, f"wrote 3 images with 8 boxes: {file}\n")
+    about = metadata(file)
+    assert (about["license"], about["threshold"]) == ("cc-by-4.0", 0.8)
     status, _, error = run(capsys, "convert", source / "instances_val.json", folder, "--to", "parquet")
     assert (status, "name it by --split" in error) == (2, True)
+
+
+def test_a_card_tells_no_folders(source, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(source)
+    for number, name in enumerate((source, source / "instances_val.json", ".")):
+        folder = tmp_path / f"set{number}"
+        assert run(capsys, "convert", name, folder, "--split", "val", "--to", "parquet")[0] == 0
+        card = (folder / "README.md").read_text()
+        assert str(tmp_path) not in card
+        shown = "instances_val.json" if number == 1 else "source"
+        assert f"**val**, from {shown} (format coco)." in card
+        file = next((folder / "data").iterdir())
+        assert str(tmp_path) not in metadata(file)["built_from"]
+    assert public_name("someone/photos", "hub") == "someone/photos"
+
+
+def test_an_exported_set_keeps_the_threshold_and_the_denied_pairs(source, change, tmp_path, capsys):
+    def edit(content):
+        content["annotations"][3]["bbox"] = [50, 0, 20, 20]  # half of it in the house
+
+    change(edit)
+    folder = tmp_path / "set"
+    command = ("convert", source, folder, "--split", "val", "--to", "parquet", "--threshold", 0.5)
+    assert run(capsys, *command, "--deny", "door>handle")[0] == 0
+    assert "`door>handle`" in (folder / "README.md").read_text()
+    rows = pq.read_table(folder / "data" / "val-00000-of-00001.parquet")
+    stored = sum(parent > 0 for row in rows["direct"].to_pylist() for parent, _ in row)
+    # house > door, house > handle in the door, house > the other handle; and the second image without the last
+    assert stored == 5
+    expected = "pairs of boxes   5 direct, 0 transitive"
+    command = ("inspect", source, "--split", "val", "--threshold", 0.5, "--deny", "door>handle")
+    assert expected.split("boxes")[1].strip() in run(capsys, *command)[1]
+    for more in ((), ("--threshold", 0.5)):
+        status, printed, _ = run(capsys, "inspect", folder, "--split", "val", *more)
+        assert (status, expected in printed.splitlines()) == (0, True)
+    printed = run(capsys, "inspect", folder, "--split", "val", "--deny", "house>door")[1]
+    assert "  with guards    3 direct, 0 transitive" in printed
+    for name, *arguments in (("inspect",), ("pairs",), ("draw", tmp_path / "a.png"), ("convert", tmp_path / "b")):
+        more = ("--to", "parquet") if name == "convert" else ()
+        command = (name, folder, *arguments, "--split", "val", "--threshold", 0.8, *more)
+        status, printed, error = run(capsys, *command)
+        assert (status, printed) == (2, "")
+        assert f"{folder} was exported with threshold 0.5, not 0.8: leave --threshold out" in error
+    # handed on from export to export
+    assert run(capsys, "convert", folder, tmp_path / "b", "--split", "val", "--to", "parquet")[0] == 0
+    about = metadata(tmp_path / "b" / "data" / "val-00000-of-00001.parquet")
+    assert (about["threshold"], about["deny"]) == (0.5, [["door", "handle"]])
+
+
+def test_convert_takes_no_pairs_of_unknown_classes(source, tmp_path, capsys):
+    command = ("convert", source, tmp_path / "set", "--split", "val", "--deny", "door>knob", "--to")
+    status, _, error = run(capsys, *command, "parquet")
+    assert (status, "deny names class 'knob', which the table does not have" in error) == (2, True)
+    assert not (tmp_path / "set").exists()
+    assert run(capsys, *command, "coco")[0] == 2
+
+
+def test_convert_counts_and_names_the_images_it_had_to_leave_out(source, tmp_path, capsys):
+    broken = source / "images" / "val1.png"
+    broken.write_bytes(broken.read_bytes()[:-40])
+    status, printed, error = run(capsys, "convert", source, tmp_path / "set", "--split", "val", "--to", "parquet")
+    assert status == 1
+    file = tmp_path / "set" / "data" / "val-00000-of-00001.parquet"
+    rows = pq.read_table(file)
+    assert (rows.num_rows, sum(map(len, rows["labels"].to_pylist()))) == (2, 4)
+    (wrote, counted) = printed.splitlines()
+    assert wrote == f"wrote 2 images with 4 boxes: {file}"
+    assert counted.startswith("not as in the source: 1 ")
+    named = [line for line in error.splitlines() if f": {broken}: " in line]
+    assert len(named) == 1
+    assert error.splitlines()[-1] == "1 of 3 images cannot be used and were left out"
 
 
 @pytest.mark.parametrize("name", ["sheet.png", "new/sheet.jpg"])

@@ -8,10 +8,11 @@ import yaml
 from PIL import Image
 
 from hf_hyperbolic.data.boxes import Problem
-from hf_hyperbolic.data.card import PLOT, summarise, write_card
+from hf_hyperbolic.data.card import summarise, write_card
 from hf_hyperbolic.data.card_plot import class_frequencies
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
+from hf_hyperbolic.data.exported import PLOT
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.rows import slice_images
 

@@ -68,6 +68,7 @@ def test_boxes_come_back_to_the_bit(shares, table, tmp_path):
     if not len(boxes):
         return
     many = replace(table, boxes=boxes, box_image=np.zeros(len(boxes), np.int32), labels=np.zeros(len(boxes), np.int32))
+    (tmp_path / "out.json").unlink(missing_ok=True)
     same(read_coco(write_coco(many, tmp_path / "out.json"), min_size=0), many)
 
 
@@ -93,6 +94,18 @@ def test_a_federation_is_written_as_lvis_does(table, tmp_path):
     images = json.loads(file.read_text())["images"]
     assert [image["neg_category_ids"] for image in images] == [[2], [], [1]]
     assert [image["not_exhaustive_category_ids"] for image in images] == [[3], [], []]
+
+
+def test_an_existing_file_is_never_replaced(table, tmp_path):
+    file = tmp_path / "out.json"
+    file.write_text("masks and licences")
+    with pytest.raises(FileExistsError, match=r"out\.json exists and is not replaced: write to another file"):
+        write_coco(table, file)
+    assert file.read_text() == "masks and licences"
+    file.unlink()
+    file.symlink_to(tmp_path / "not-yet-there.json")
+    with pytest.raises(FileExistsError):
+        write_coco(table, file)
 
 
 def test_images_without_a_file_are_refused(table, tmp_path):

@@ -7,9 +7,11 @@ from PIL import Image
 
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.coco_writer import write_coco
+from hf_hyperbolic.data.export import export_parquet
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.training import sources
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
 
 
@@ -80,6 +82,41 @@ def test_denied_pairs_are_no_whole_and_part(table, tmp_path):
         load_split(args_for(tmp_path, deny_pairs=["a>c"]), "train")
     with pytest.raises(ValueError, match="parent class>child class"):
         args_for(tmp_path, deny_pairs=["a-b"])
+
+
+def test_an_exported_set_is_read_with_the_settings_it_was_exported_with(table, tmp_path):
+    boxes = np.array([[0, 0, 30, 30], [24, 5, 34, 15], [0, 0, 6, 6]], dtype=np.float32)  # 60 % of the second inside
+    table = replace(table, boxes=boxes)
+    for split in ("train", "val"):
+        export_parquet(table, tmp_path / "half", split, threshold=0.5)
+        export_parquet(table, tmp_path / "denied", split, threshold=0.5, deny=[("a", "b")])
+    half, message = tmp_path / "half", "exported with threshold 0.5, and the run has 0.8: pass --threshold 0.5"
+    for settings in ({}, {"stream": True}):
+        for split in ("val",) if settings else ("train", "val"):
+            with pytest.raises(ValueError, match=f"{half} was {message}"):
+                load_split(args_for(half, **settings), split)
+        found = load_split(args_for(half, threshold=0.5, **settings), "val")
+        assert [2, 3] in found.hierarchy.ancestry.tolist()
+        args = args_for(tmp_path / "denied", threshold=0.5, **settings)
+        found = load_split(args, "val")
+        # not among the stored pairs, so not among these
+        assert [2, 3] not in found.hierarchy.ancestry.tolist()
+        assert [2, 3] not in load_split(args, "train", first=2).hierarchy.ancestry.tolist()
+    found = load_split(args_for(half, threshold=0.5, deny_pairs=["a>b"]), "train")
+    assert [2, 3] not in found.hierarchy.ancestry.tolist()
+    with pytest.raises(ValueError, match=f"{half} was {message}"):
+        make_feed(None, args_for(half, stream=True), (0, 1))
+    with pytest.raises(ValueError, match=r"instead of --deny_pairs give --deny to `hf-hyperbolic data convert"):
+        args_for(half, threshold=0.5, stream=True, deny_pairs=["a>b"])
+
+
+def test_a_stream_of_pairs_of_unknown_threshold_takes_no_threshold(table, monkeypatch):
+    monkeypatch.setattr(sources, "read_source", lambda *_, **__: Source(table, None, "hub"))
+    assert load_split(args_for("x", stream=True), "val").table.num_images == 2
+    with pytest.raises(ValueError, match="x does not say with which threshold its pairs were exported"):
+        load_split(args_for("x", stream=True, threshold=0.5), "val")
+    # evaluation on annotations
+    assert load_split(args_for("x", stream=True, threshold=0.5), "val", "y").table.num_images == 2
 
 
 def test_the_first_images_of_a_split(table, tmp_path):
