@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
 from hf_hyperbolic.data.image_files import FolderListing, image_size, whole_size
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.problem_log import ProblemLog
@@ -24,6 +24,7 @@ _BOX_REASONS = REASONS | {
     "unknown_image": "image_id is not among the images of the file",
     "skipped_image": "its image was skipped",
     "unknown_category": "category_id is not among the categories of the file",
+    "repeated_box": "an earlier annotation gives the same box of the same class to the same image",
     "crowd": "iscrowd marks a group, not one instance; pass include_crowd=True to keep it",
 }
 _CODE = {reason: code for code, reason in enumerate(_BOX_REASONS, start=1)}
@@ -246,14 +247,28 @@ def _boxes(
     usable = code == 0
     for reason, met in found.items():
         code[usable & met] = _CODE[reason]
+    usable = (code == 0) | (code == _CODE["clipped"])
+    repeated = repeated_boxes(image, label, boxes, usable)
+    code[repeated], usable[repeated] = _CODE["repeated_box"], False
+    _count_repeated_ids(path, rows, usable, log)
     reasons = list(_BOX_REASONS)
     for number in np.flatnonzero(code).tolist():
         reason, row = reasons[code[number] - 1], rows[number]
         log.add(reason, f"{path}: annotations[{number}] (id {row.get('id')})", _detail(row, reason))
 
-    kept = np.flatnonzero((code == 0) | (code == _CODE["clipped"]))
+    kept = np.flatnonzero(usable)
     kept = kept[np.argsort(image[kept], kind="stable")]
     return image[kept].astype(np.int32), boxes[kept], label[kept]
+
+
+def _count_repeated_ids(path: Path, rows: list[Row], usable: np.ndarray, log: ProblemLog) -> None:
+    """Counts the usable annotations whose id an earlier one has; their boxes are their own, so they stay."""
+    first: dict[Any, int] = {}
+    for number in np.flatnonzero(usable).tolist():
+        key = rows[number].get("id")
+        if is_id(key) and first.setdefault(key, number) != number:
+            where = f"{path}: annotations[{number}] (id {key})"
+            log.add("repeated_id", where, f"annotations[{first[key]}] has this id too: ids must be unique (kept)")
 
 
 def _detail(row: Row, reason: str) -> str:

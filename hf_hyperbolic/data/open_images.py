@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.class_descriptions import read_class_descriptions
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
 from hf_hyperbolic.data.csv_blocks import Block, as_numpy, map_blocks
 from hf_hyperbolic.data.image_labels import read_federation
 from hf_hyperbolic.data.problem_log import EXAMPLES, ProblemLog
@@ -235,35 +235,12 @@ def _examples(block: Block, path: Path, reason: str, detail: str, rows: np.ndarr
 
 def _repeats(path: Path, rows: _Rows, image_ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Rows that say again what an earlier usable row of the same image, class and box said."""
-    # a hash first: comparing all columns of every row would take many times the memory
-    key = _hash(rows)[usable]
-    ordered = np.sort(key)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if not len(twice):
-        return np.empty(0, dtype=np.int64)
-    suspects = np.flatnonzero(usable)[np.isin(key, twice)]
-    full = np.concatenate(
-        [rows.image[suspects, None], rows.label[suspects, None], rows.boxes[suspects].view(np.int32)], axis=1
-    )
-    first = np.zeros(len(suspects), dtype=bool)
-    first[np.unique(full, axis=0, return_index=True)[1]] = True
-    again = suspects[~first]
+    again = repeated_boxes(rows.image, rows.label, rows.boxes, usable)
     detail = "the same class and box stand in an earlier line"
     ids = image_ids[rows.image[again[: EXAMPLES + 1]]].tolist()
-    rows.log.add_many(
-        "duplicate_row", len(again), [Problem("duplicate_row", f"{path}: image {name}", detail) for name in ids]
-    )
+    examples = [Problem("repeated_box", f"{path}: image {name}", detail) for name in ids]
+    rows.log.add_many("repeated_box", len(again), examples)
     return again
-
-
-def _hash(rows: _Rows) -> np.ndarray:
-    """(n,) uint64, equal for rows of the same image, class and box."""
-    key = rows.image.astype(np.uint64)
-    for column in (rows.label.view(np.uint32), *rows.boxes.view(np.uint32).T):
-        key *= np.uint64(0x9E3779B97F4A7C15)
-        key ^= key >> np.uint64(29)
-        key += column
-    return key
 
 
 def _find_images(

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
 from hf_hyperbolic.data.image_files import FolderListing, image_size
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.problem_log import ProblemLog
@@ -199,21 +199,20 @@ def _usable(
     class_of_name = {name: number for number, name in enumerate(class_names)}
     labels = np.array([class_of_name.get(box.name, -1) for box in boxes], dtype=np.int32)
     reasons = {int(number): reason for reason, met in found.items() for number in np.flatnonzero(met)}
-    seen: set[tuple[int, str, tuple[float, ...]]] = set()
+    usable = np.array([reasons.get(number) in (None, "clipped") for number in range(len(boxes))], dtype=bool)
+    usable &= labels >= 0
+    repeated = frozenset(repeated_boxes(image, labels, corners, usable).tolist())
     kept: list[int] = []
     for number, box in enumerate(boxes):
-        reason = reasons.get(number)
-        key = (int(image[number]), box.name, tuple(written[number].tolist()))
         if not box.name:
             log.add("no_name", box.where, "no <name>")
         elif labels[number] < 0:
             log.add("unknown_class", box.where, f"name {box.name!r} is not in class_names")
-        elif reason in (None, "clipped") and key in seen:
+        elif number in repeated:
             log.add("repeated_box", box.where, f"{box.name} at {box.shown()} stands in the file already")
         else:
-            if reason:
+            if reason := reasons.get(number):
                 log.add(reason, box.where, f"{box.shown()}: {_BOX_REASONS[reason]}")
-            if reason in (None, "clipped"):
-                seen.add(key)
+            if usable[number]:
                 kept.append(number)
     return corners, labels, np.array(kept, dtype=np.int64)

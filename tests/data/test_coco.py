@@ -293,6 +293,23 @@ def test_images_of_coco_are_found_by_their_address_too(write, document, tmp_path
     ]
 
 
+def test_boxes_given_twice_are_counted_and_make_no_more_pairs(write, document):
+    once = read_coco(write(document))
+    document["annotations"] += [row | {"id": row["id"] + 10} for row in document["annotations"]]
+    document["annotations"] += [{"id": 1, "image_id": 5, "category_id": 2, "bbox": [0, 0, 50, 50]}]
+    table = read_coco(write(document))
+    # the third one's id is that of another box, which is no reason to lose it
+    assert table.skipped() == {"repeated_box": 3, "repeated_id": 1}
+    assert table.problems[-1].where.endswith("annotations[5] (id 13)")
+    assert "annotations[0] has this id too" in next(p for p in table.problems if p.reason == "repeated_id").detail
+    assert table.boxes[:-1].tolist() == once.boxes.tolist()
+    assert len(build_hierarchy(table).direct) == len(build_hierarchy(once).direct) + 1
+    # another class or one more bit is another box
+    document["annotations"] = [*GOOD["annotations"], GOOD["annotations"][1] | {"category_id": 17, "id": 9}]
+    document["annotations"] += [GOOD["annotations"][1] | {"bbox": [0, 0, 50, 50.00001], "id": 10}]
+    assert read_coco(write(document)).num_boxes == 5
+
+
 json_value = st.recursive(
     st.none() | st.booleans() | st.integers(-200, 200) | st.floats(-200, 200) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=5),

@@ -65,6 +65,8 @@ def test_boxes_come_back_to_the_bit(shares, table, tmp_path):
     corners = np.sort(np.array(shares, dtype=np.float32).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
     boxes = (corners * np.array([40, 30, 40, 30], dtype=np.float32)).astype(np.float32)
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1)]
+    # no reader gives a box twice
+    boxes = np.unique(boxes, axis=0)
     if not len(boxes):
         return
     many = replace(table, boxes=boxes, box_image=np.zeros(len(boxes), np.int32), labels=np.zeros(len(boxes), np.int32))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_hyperbolic.data import csv_blocks, open_images
+from hf_hyperbolic.data import clipping, csv_blocks, open_images
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.open_images import read_open_images
@@ -127,7 +127,7 @@ BAD = {
     "too_small": "b1,xclick,/m/cat,1,0.1,0.102,0.2,0.6,0,0,0,0,0",
     "clipped": "b1,xclick,/m/cat,1,-0.1,0.5,0.2,0.6,0,0,0,0,0",
     "unknown_flag": "b1,xclick,/m/cat,1,0.1,0.53,0.2,0.6,0,0,yes,0,0",
-    "duplicate_row": GOOD[0].replace("xclick", "activemil"),
+    "repeated_box": GOOD[0].replace("xclick", "activemil"),
 }
 
 
@@ -137,7 +137,7 @@ def test_a_bad_row_is_counted_with_its_line(write, reason):
     table = read_open_images(write([*GOOD, "", "short", BAD[reason], "", GOOD[0].replace("0.6", "0.7")]))
     assert table.skipped() == Counter({"wrong_length": 1}) + Counter([reason])
     problem = [problem for problem in table.problems if problem.reason == reason][-1]
-    if reason == "duplicate_row":
+    if reason == "repeated_box":
         assert "image b1" in problem.where
     else:
         assert problem.where.endswith("boxes.csv: line 7")
@@ -249,10 +249,10 @@ def test_matches_a_loop_over_rows(tmp_path_factory, rows, block_bytes):
 
 def test_equal_hashes_of_different_rows_stay(write, monkeypatch):
     # a hash that says nothing must not make duplicates
-    monkeypatch.setattr(open_images, "_hash", lambda rows: np.zeros(len(rows.code), np.uint64))
+    monkeypatch.setattr(clipping, "_hash", lambda image, *_: np.zeros(len(image), np.uint64))
     table = read_open_images(write([*GOOD, GOOD[0]]))
     assert table.num_boxes == 3
-    assert table.skipped() == {"duplicate_row": 1}
+    assert table.skipped() == {"repeated_box": 1}
 
 
 DATA = os.environ.get("HF_HYPERBOLIC_DATA")
