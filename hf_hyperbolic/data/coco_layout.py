@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
-from hf_hyperbolic.data.image_files import FolderListing, image_size, whole_size
+from hf_hyperbolic.data.coco_images import file_names, find_file, find_image_folder, set_folders
+from hf_hyperbolic.data.image_files import FolderListing, image_size, path_within, whole_size
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.problem_log import ProblemLog
 
@@ -60,11 +60,18 @@ def read_instances(
 ) -> Instances:
     """Reads `images`, `annotations` and `categories`; arguments and errors are those of `read_coco`."""
     path = Path(annotation_file)
+    folder = None if image_folder is None else Path(image_folder).absolute()
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"image_folder {folder}: no such folder")
     document = _load(path)
-    folder = _image_folder(path, image_folder)
+    on_disk = FolderListing()
+    if folder is None:
+        folder = find_image_folder(path, document["images"], on_disk)
     log = ProblemLog()
     class_names, category_class = _classes(path, document["categories"])
-    ids, files, sizes, image_row = _images(path, document["images"], folder, check_images, require_images, log)
+    ids, files, sizes, image_row = _images(
+        path, document["images"], [folder, *set_folders(path)], on_disk, check_images, require_images, log
+    )
     if not document["images"]:
         raise ValueError(f"{path} lists no images: the split is empty")
     if not ids:
@@ -127,16 +134,6 @@ def _load(path: Path) -> dict[str, list[Row]]:
     return document
 
 
-def _image_folder(path: Path, given: str | os.PathLike[str] | None) -> Path:
-    beside = path.absolute().parent
-    if given is None:
-        return beside / "images" if (beside / "images").is_dir() else beside
-    folder = Path(given).absolute()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"image_folder {folder}: no such folder")
-    return folder
-
-
 def _classes(path: Path, rows: list[Row]) -> tuple[tuple[str, ...], dict[Any, int]]:
     names: dict[Any, str] = {}
     for number, row in enumerate(rows):
@@ -150,25 +147,21 @@ def _classes(path: Path, rows: list[Row]) -> tuple[tuple[str, ...], dict[Any, in
     return tuple(class_of_name), {key: class_of_name[names[key]] for key in ordered}
 
 
-def _file_names(row: Row) -> list[str]:
-    """Where an image may lie in its folder; LVIS v1 has no `file_name` but the address COCO serves the image at."""
-    names = [row.get("file_name")]
-    url = row.get("coco_url")
-    if isinstance(url, str):
-        parts = urlsplit(url).path.split("/")[-2:]
-        names += ["/".join(parts), parts[-1]]
-    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
-
-
 def _images(
-    path: Path, rows: list[Row], folder: Path, check_images: bool, require_images: bool, log: ProblemLog
+    path: Path,
+    rows: list[Row],
+    folders: list[Path],
+    on_disk: FolderListing,
+    check_images: bool,
+    require_images: bool,
+    log: ProblemLog,
 ) -> tuple[list[str], list[str], list[tuple[int, int]], dict[Any, int]]:
     """Usable images: ids, files, sizes, and the row of each image id (-1 where the image was skipped)."""
     ids: list[str] = []
     files: list[str] = []
     sizes: list[tuple[int, int]] = []
     image_row: dict[Any, int] = {}
-    on_disk = FolderListing()
+    id_of_file: dict[str, Any] = {}
     for number, row in enumerate(tqdm(rows, desc="checking images", unit="image", disable=not check_images)):
         where = f"{path}: images[{number}]"
         key = row.get("id")
@@ -179,14 +172,14 @@ def _images(
             raise ValueError(f"{where} repeats id {key!r}: image ids must be unique")
         image_row[key] = -1
         where = f"{where} (id {key})"
-        candidates = [os.path.join(folder, name) for name in _file_names(row)]
-        file = next((candidate for candidate in candidates if candidate in on_disk), "")
+        names = file_names(row)
+        file = find_file(names, folders, on_disk)
         stated = whole_size(row.get("width"), row.get("height"))
         if not file and require_images:
-            if candidates:
-                log.add("missing_file", where, f"no file {' or '.join(candidates)}")
-            else:
-                log.add("no_file_name", where, f"file_name must be text, got {row.get('file_name')!r}")
+            log.add(*_not_found(row, where, names, folders))
+            continue
+        if file in id_of_file:
+            log.add("repeated_file", where, f"{file} is the image with id {id_of_file[file]} already")
             continue
         if not file and stated is None:
             log.add("no_size", where, "neither width and height nor an image file to read them from")
@@ -198,14 +191,27 @@ def _images(
             continue
         if not file:
             log.add("image_not_at_hand", where, "no image file; its annotations are kept (require_images=False)")
+        else:
+            id_of_file[file] = key
         image_row[key] = len(ids)
         ids.append(str(key))
         files.append(file)
         sizes.append(size)
-    if len(set(ids)) < len(ids):
-        twice = next(key for key, times in Counter(ids).items() if times > 1)
+    if len(set(map(str, image_row))) < len(image_row):
+        twice = next(key for key, times in Counter(map(str, image_row)).items() if times > 1)
         raise ValueError(f"{path}: image id {twice} stands both as a number and as text: image ids must be unique")
     return ids, files, sizes, image_row
+
+
+def _not_found(row: Row, where: str, names: list[str], folders: list[Path]) -> tuple[str, str, str]:
+    """Reason, place and detail of an image without a file."""
+    if not names:
+        return "no_file_name", where, f"file_name must be text, got {row.get('file_name')!r}"
+    paths = {name: path_within(name, *map(os.fspath, folders)) for name in names}
+    if outside := [name for name, path in paths.items() if path is None]:
+        advice = "pass as image_folder= a folder that all images lie in, and name them relative to it or absolutely"
+        return "outside_folder", where, f"{outside[0]} leads out of {folders[0]}: {advice}"
+    return "missing_file", where, f"no file {' or '.join(filter(None, paths.values()))}"
 
 
 def _boxes(

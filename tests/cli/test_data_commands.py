@@ -122,10 +122,12 @@ def test_convert_to_coco(source, tmp_path, capsys):
     status, printed, _ = run(capsys, "convert", source, output, "--split", "val", "--to", "coco")
     assert status == 0
     assert printed == f"wrote 3 images with 8 boxes: {output}\n"
-    before, after = read_coco(source / "instances_val.json"), read_coco(output)
+    before, after = read_coco(source / "instances_val.json"), read_coco(output, source)
     for name in ("image_ids", "image_files", "image_sizes", "box_image", "boxes", "labels"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
-    assert run(capsys, "inspect", output)[0] == 0
+    # the images lie in another folder than the file: that has to be said
+    assert run(capsys, "inspect", output)[0] == 2
+    assert run(capsys, "inspect", output, "--image-folder", source)[0] == 0
 
 
 def test_convert_says_what_is_left_out(source, change, tmp_path, capsys):

@@ -284,13 +284,48 @@ def test_thousands_of_bad_rows_are_few_problems(write, document):
 def test_images_of_coco_are_found_by_their_address_too(write, document, tmp_path):
     document["images"][0].update(file_name="gone.jpg", coco_url="http://images.cocodataset.org/sub/three.jpg")
     document["images"][1].update(file_name=None, coco_url="http://images.cocodataset.org/val2017/five.jpg")
+    del document["images"][2]
     images = tmp_path / "images"
     table = read_coco(write(document))
-    assert table.image_files.tolist() == [
-        str(images / "sub/three.jpg"),
-        str(images / "five.jpg"),
-        str(images / "five.jpg"),
-    ]
+    assert table.image_files.tolist() == [str(images / "sub/three.jpg"), str(images / "five.jpg")]
+
+
+def test_an_image_given_twice_is_counted(write, document):
+    document["images"][1]["file_name"] = "sub/../seven.jpg"
+    table = read_coco(write(document))
+    assert table.image_ids.tolist() == ["7", "5"]
+    assert table.skipped() == {"repeated_file": 1, "skipped_image": 2}
+    assert "images[1] (id 3): " in str(table.problems[0])
+    assert "seven.jpg is the image with id 7 already" in table.problems[0].detail
+    # without images nothing is known of their files
+    for row in document["images"]:
+        row["file_name"] = "gone.jpg"
+    assert read_coco(write(document), require_images=False).num_images == 3
+
+
+@pytest.mark.parametrize("name", ["../private.jpg", "sub/../../private.jpg", "/private.jpg", "../images2/private.jpg"])
+def test_no_name_leads_out_of_the_image_folder(name, write, document, tmp_path):
+    private = tmp_path / "secret" / "private.jpg"
+    for file in (private, tmp_path / "secret" / "images2" / "private.jpg"):
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (WIDTH, HEIGHT)).save(file)
+    folder = tmp_path / "secret" / "images"
+    folder.symlink_to(tmp_path / "images")
+    document["images"][0]["file_name"] = str(private) if name.startswith("/") else name
+    table = read_coco(write(document, "images/instances.json"), folder)
+    assert table.skipped() == {"outside_folder": 1, "skipped_image": 1}
+    assert f"{document['images'][0]['file_name']} leads out of {folder}" in table.problems[0].detail
+    assert table.image_ids.tolist() == ["3", "5"]
+
+
+def test_links_in_the_image_folder_are_followed(write, document, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "images" / "seven.jpg").rename(tmp_path / "far" / "7.jpg")
+    (tmp_path / "images" / "seven.jpg").symlink_to(tmp_path / "far" / "7.jpg")
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "images" / "sub")
+    document["images"][1]["file_name"] = "link/three.jpg"
+    table = read_coco(write(document), check_images=True)
+    assert (table.num_images, table.problems) == (3, ())
 
 
 def test_boxes_given_twice_are_counted_and_make_no_more_pairs(write, document):

@@ -43,7 +43,8 @@ def same(found, table):
 def test_what_is_written_is_read_again(place, table, tmp_path):
     file = write_coco(table, tmp_path / place)
     assert file == tmp_path / place
-    same(read_coco(file), table)
+    # images elsewhere are read only where that is said
+    same(read_coco(file, None if place == "out.json" else tmp_path), table)
     assert [path.name for path in file.parent.glob("*.json")] == ["out.json"], "nothing is left beside it"
 
 
