@@ -122,7 +122,8 @@ def _is_lvis(file: Path) -> bool:
 
 
 def _voc_list(folder: Path, split: str | None) -> str | None:
-    if split is None:
+    # a folder without lists is one split, whatever its name
+    if split is None or not (folder / "ImageSets" / "Main").is_dir():
         return None
     lists = [name for name in _names(split) if (folder / "ImageSets" / "Main" / f"{name}.txt").is_file()]
     return lists[0] if lists else split

@@ -169,6 +169,9 @@ def test_voc(below, tmp_path, calls):
     write(root / "Annotations" / "1.xml")
     assert read_source(tmp_path, include_parts=False).format == "voc"
     assert calls.pop() == ("read_voc", {"folder": root, "split": None, "min_size": 4.0, "include_parts": False})
+    # without lists a split is only a name
+    read_source(tmp_path, "train")
+    assert calls.pop()[1]["split"] is None
     write(root / "ImageSets" / "Main" / "val.txt")
     read_source(tmp_path, "validation")
     assert calls.pop()[1]["split"] == "val"
