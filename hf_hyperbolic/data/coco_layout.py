@@ -1,6 +1,5 @@
 """JSON files in COCO's layout (https://cocodataset.org/#format-data): what its own reader and LVIS's share."""
 
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from hf_hyperbolic.data.coco_images import file_names, find_file, find_image_fol
 from hf_hyperbolic.data.image_files import FolderListing, image_size, path_within, whole_size
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.problem_log import ProblemLog
+from hf_hyperbolic.data.text_files import read_json
 
 Row = dict[str, Any]
 
@@ -100,23 +100,18 @@ def read_instances(
 
 
 def is_id(value: Any) -> bool:
-    """Whether a JSON value can be an id: a number or text."""
+    """Whether a JSON value can be an id: a whole number, which pandas may write as 1.0, or text."""
+    if type(value) is float:
+        return value.is_integer()
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
+def _id_text(key: Any) -> str:
+    return str(int(key) if type(key) is float else key)
+
+
 def _load(path: Path) -> dict[str, list[Row]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such annotation file")
-    try:
-        document = json.loads(path.read_bytes())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not JSON but binary data, at byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-        advice = "the file ends early: it was cut short, fetch it again" if cut else error.msg
-        raise ValueError(f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {advice}") from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of nested brackets
-        raise ValueError(f"{path}: not an annotation file: {error}") from error
+    document = read_json(path)
     expected = ("images", "annotations", "categories")
     if not isinstance(document, dict):
         kind = "list" if isinstance(document, list) else type(document).__name__
@@ -138,7 +133,7 @@ def _classes(path: Path, rows: list[Row]) -> tuple[tuple[str, ...], dict[Any, in
     names: dict[Any, str] = {}
     for number, row in enumerate(rows):
         if not is_id(row.get("id")) or not isinstance(row.get("name"), str):
-            raise ValueError(f"{path}: categories[{number}] must have an id (number or text) and a name")
+            raise ValueError(f"{path}: categories[{number}] must have an id (whole number or text) and a name")
         if row["id"] in names:
             raise ValueError(f"{path}: categories[{number}] repeats id {row['id']!r}: ids must be unique")
         names[row["id"]] = row["name"]
@@ -166,7 +161,7 @@ def _images(
         where = f"{path}: images[{number}]"
         key = row.get("id")
         if not is_id(key):
-            log.add("no_image_id", where, f"id must be a number or text, got {key!r}")
+            log.add("no_image_id", where, f"id must be a whole number or text, got {key!r}")
             continue
         if key in image_row:
             raise ValueError(f"{where} repeats id {key!r}: image ids must be unique")
@@ -194,11 +189,11 @@ def _images(
         else:
             id_of_file[file] = key
         image_row[key] = len(ids)
-        ids.append(str(key))
+        ids.append(_id_text(key))
         files.append(file)
         sizes.append(size)
-    if len(set(map(str, image_row))) < len(image_row):
-        twice = next(key for key, times in Counter(map(str, image_row)).items() if times > 1)
+    if len(set(map(_id_text, image_row))) < len(image_row):
+        twice = next(key for key, times in Counter(map(_id_text, image_row)).items() if times > 1)
         raise ValueError(f"{path}: image id {twice} stands both as a number and as text: image ids must be unique")
     return ids, files, sizes, image_row
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hf_hyperbolic.data.text_files import DAMAGE, open_text
+
 Found = dict[str, Any]
 
 # names of one split in use side by side
@@ -108,7 +110,7 @@ def _matches(root: Path, patterns: Iterable[str], split: str | None) -> list[Pat
 def _json_files(source: str, split: str | None, patterns: Iterable[str]) -> list[Path]:
     root = Path(source)
     if root.is_file():
-        return [root] if root.suffix.lower() == ".json" else []
+        return [root] if root.name.lower().endswith((".json", ".json.gz")) else []
     return _matches(root, patterns, split)
 
 
@@ -117,8 +119,21 @@ def _is_lvis(file: Path) -> bool:
         return True
     if not file.stat().st_size:
         return False
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(content.find(key) >= 0 for key in _LVIS_KEYS)
+    with file.open("rb") as stream:
+        if stream.read(2) != b"\x1f\x8b":
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return any(content.find(key) >= 0 for key in _LVIS_KEYS)
+    try:
+        with open_text(file) as text:
+            tail = b""
+            while part := text.read(1 << 20):
+                if any(key in tail + part for key in _LVIS_KEYS):
+                    return True
+                tail = part[-max(map(len, _LVIS_KEYS)) :]
+    except (*DAMAGE, ValueError):
+        # the reader says what is wrong
+        return False
+    return False
 
 
 def _voc_list(folder: Path, split: str | None) -> str | None:

@@ -1,4 +1,5 @@
 import copy
+import gzip
 import json
 import os
 from collections import Counter
@@ -185,22 +186,23 @@ def test_text_ids(write, document):
 
 
 FAULTS = [
-    ("", r"not valid JSON at line 1, column 1: the file ends early"),
+    ("", "the file is empty"),
+    (" ", r"not valid JSON at line 1, column 2: the file ends early"),
     (json.dumps(GOOD)[:-40], r"not valid JSON at line 1, column \d+: the file ends early"),
     (json.dumps(GOOD, indent=1)[:200], r"not valid JSON at line \d+, column \d+: the file ends early"),
     ("<annotation>", r"not valid JSON at line 1, column 1: Expecting value"),
     ('{"images": [,]}', r"not valid JSON at line 1, column 13"),
     ("[1, 2]", "not a COCO instances file: expected an object with images, annotations, categories, got a list"),
     ("{}", "lacks images, annotations, categories; found nothing"),
-    ("[" * 200_000, "not an annotation file: .*recursion"),
-    ('{"images": ' + "9" * 5000 + "}", "not an annotation file: .*4300 digits"),
+    ("[" * 200_000, "JSON that cannot be read: .*recursion"),
+    ('{"images": ' + "9" * 5000 + "}", "JSON that cannot be read: .*4300 digits"),
     ({"images": [], "info": {}}, "lacks annotations, categories; found images, info"),
     (GOOD | {"annotations": {"1": 2}}, "annotations must be a list of objects"),
     (GOOD | {"images": [1]}, "images must be a list of objects"),
     (GOOD | {"images": GOOD["images"] + GOOD["images"][:1]}, r"images\[3\] repeats id 7"),
     (GOOD | {"images": [*GOOD["images"], GOOD["images"][0] | {"id": "7"}]}, "image id 7 stands both as a number"),
     (GOOD | {"categories": GOOD["categories"] * 2}, r"categories\[3\] repeats id 90"),
-    (GOOD | {"categories": [{"id": 1}]}, r"categories\[0\] must have an id \(number or text\) and a name"),
+    (GOOD | {"categories": [{"id": 1}]}, r"categories\[0\] must have an id \(whole number or text\) and a name"),
     (GOOD | {"images": []}, "the split is empty"),
     (GOOD | {"annotations": []}, "none of its 0 annotations is a usable box"),
     (GOOD | {"categories": []}, r"none of its 3 annotations is a usable box \(skipped: 3 unknown_category\)"),
@@ -214,10 +216,48 @@ def test_faults_of_the_file_are_one_clear_error(write, content, message):
 
 
 def test_binary_and_absent_annotation_files(write, tmp_path):
-    with pytest.raises(ValueError, match=r"seven\.jpg: not JSON but binary data, at byte 0"):
+    with pytest.raises(ValueError, match=r"seven\.jpg: line 1 is not UTF-8 \(byte 0xff\)"):
         read_coco(write(GOOD).parent / "images" / "seven.jpg")
-    with pytest.raises(FileNotFoundError, match=r"absent\.json: no such annotation file"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.json: no such file"):
         read_coco(tmp_path / "absent.json")
+
+
+def test_encodings_and_gzip(write, document):
+    document["categories"][0]["name"] = "Zahnbürste"
+    file = write(document)
+    expected = read_coco(file)
+    assert expected.class_names[-1] == "Zahnbürste"
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    for content in (text.encode("utf-8-sig"), gzip.compress(text.encode())):
+        file.write_bytes(content)
+        found = read_coco(file)
+        assert found.class_names == expected.class_names
+        assert found.boxes.tolist() == expected.boxes.tolist()
+    line = text[: text.index("Zahnb")].count("\n") + 1
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"instances\.json: line {line} is not UTF-8 \(byte 0xfc\): save the file as"):
+        read_coco(file)
+    file.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match=r"instances\.json: not UTF-8 but UTF-16"):
+        read_coco(file)
+    file.write_bytes(gzip.compress(text.encode())[:-20])
+    with pytest.raises(ValueError, match=r"instances\.json: the gzip data is damaged or cut short"):
+        read_coco(file)
+
+
+def test_whole_numbers_may_be_written_as_floats(write, document):
+    expected = read_coco(write(document))
+    for row in document["images"] + document["annotations"] + document["categories"]:
+        row |= {key: float(row[key]) for key in ("id", "image_id", "category_id") if key in row}
+    document["annotations"].append({"image_id": 3.5, "category_id": 2.0, "bbox": [0, 0, 9, 9]})
+    document["annotations"].append({"image_id": float("nan"), "category_id": 2.0, "bbox": [0, 0, 9, 9]})
+    table = read_coco(write(document))
+    assert table.skipped() == {"unknown_image": 2}
+    for name in ("image_ids", "boxes", "labels", "class_names"):
+        assert np.array_equal(getattr(table, name), getattr(expected, name)), name
+    document["images"].append(document["images"][0] | {"id": 7})
+    with pytest.raises(ValueError, match="repeats id 7"):
+        read_coco(write(document))
 
 
 def test_no_image_on_disk_names_the_folder_and_the_way_out(write, tmp_path):

@@ -155,6 +155,16 @@ def test_lvis(name, document, tmp_path, calls):
         assert calls.pop() == ("read_lvis", {"annotation_file": file, "min_size": 4.0})
 
 
+@pytest.mark.parametrize("name", ["some.json", "some.json.gz"])
+def test_compressed_json(name, tmp_path, calls):
+    for content, format in ((INSTANCES, "coco"), (LVIS, "lvis")):
+        (tmp_path / name).write_bytes(gzip.compress(json.dumps({"info": "x" * 5_000_000} | content).encode()))
+        assert read_source(tmp_path / name).format == format
+    # what is wrong is the reader's to say
+    (tmp_path / name).write_bytes(b"\x1f\x8bno gzip")
+    assert read_source(tmp_path / name).format == "coco"
+
+
 def test_lvis_images_are_found_by_their_address(tmp_path):
     image = LVIS["images"][0] | {"coco_url": "http://images.cocodataset.org/train2017/one.jpg"}
     del image["file_name"]
@@ -283,7 +293,7 @@ def test_files_of_no_known_format(tmp_path):
     for name, content in {"a.csv": "a,b\n", "b.txt": "x", "c.csv": "", "d.csv.gz": "no gzip"}.items():
         with pytest.raises(FileNotFoundError, match="not an annotation file of a known format"):
             read_source(write(tmp_path / name, content))
-    with pytest.raises(ValueError, match=r"e\.json: not valid JSON"):
+    with pytest.raises(ValueError, match=r"e\.json: the file is empty"):
         read_source(write(tmp_path / "e.json", ""))
     with pytest.raises(FileNotFoundError, match=r"f\.json: no such file"):
         read_source(tmp_path / "f.json")
