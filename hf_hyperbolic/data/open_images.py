@@ -90,7 +90,8 @@ def read_open_images(
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: a file is empty, damaged, not UTF-8 or lacks a column, or no usable image or box is left.
+        ValueError: a file is empty, damaged, not UTF-8 or lacks a column, more than half of the boxes reach
+            out of their image (they are in pixels or per cent), or no usable image or box is left.
     """
     path = Path(box_file)
     class_of_id: dict[str, int] | None = None
@@ -105,6 +106,7 @@ def read_open_images(
 
     rows, image_ids, class_ids = _read(path, class_of_id, include_group_of, include_depiction, min_share)
     log = rows.log
+    _require_shares(path, rows)
     if class_of_id is None:
         class_names, class_of_id = class_ids, {class_id: number for number, class_id in enumerate(class_ids)}
     usable = (rows.code == 0) | (rows.code == _CODE["clipped"])
@@ -112,9 +114,7 @@ def read_open_images(
     image_row, files = _find_images(path, image_ids, folder, log)
     kept = np.flatnonzero(usable & (image_row >= 0)[rows.image])
     if not len(kept):
-        outside = np.isin(rows.code, [_CODE["outside_image"], _CODE["clipped"]]).mean()
-        hint = "; boxes must be shares of the image in [0, 1], not pixels or per cent" if outside > 0.5 else ""
-        raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{log.summary()}{hint}")
+        raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{log.summary()}")
     box_image = image_row[rows.image[kept]]
     if (np.diff(box_image) < 0).any():
         order = np.argsort(box_image, kind="stable")
@@ -137,6 +137,18 @@ def read_open_images(
         relative=True,
         federation=federation,
     )
+
+
+def _require_shares(path: Path, rows: _Rows) -> None:
+    """Refuses boxes in other units: of those in pixels or per cent a few near the corner would pass for shares."""
+    left_out = [_CODE[reason] for reason in _ROW_REASONS if reason not in REASONS]
+    judged = rows.code[~np.isin(rows.code, left_out)]
+    outside = np.isin(judged, [_CODE["outside_image"], _CODE["clipped"]])
+    if 2 * outside.sum() > len(judged):
+        raise ValueError(
+            f"{path}: {outside.sum():,} of {len(judged):,} boxes reach out of their image{rows.log.summary()}; boxes "
+            "must be shares of the image in [0, 1], not pixels or per cent"
+        )
 
 
 def _read(

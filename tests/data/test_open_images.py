@@ -156,6 +156,21 @@ def test_values_that_are_no_numbers(write, value):
     np.testing.assert_array_equal(table.boxes, read_open_images(write(GOOD)).boxes)
 
 
+@pytest.mark.parametrize("unit", [100, 640])
+def test_boxes_in_other_units_are_refused_though_some_pass_for_shares(write, unit):
+    corners = np.random.default_rng(0).uniform(0, 0.5, (80, 2)) @ np.array([[1, 1, 0, 0], [0, 0, 1, 1]]) * unit
+    corners[:, [1, 3]] += 0.3 * unit
+    rows = [f"i{n},x,/m/cat,1,{a},{b},{c},{d},0,0,0,0,0" for n, (a, b, c, d) in enumerate(corners.tolist())]
+    rows += ["i0,x,/m/cat,1,0.2,0.9,0.2,0.9,0,0,0,0,0", "i1,x,/m/cat,1,0.2,0.9,0.1,0.9,0,0,0,0,0"]
+    # groups, which are left out before their corners are looked at, must not hide it
+    rows += [f"i{n},x,/m/cat,1,0.1,0.2,0.1,0.2,0,0,1,0,0" for n in range(200)]
+    with pytest.raises(ValueError, match=r"boxes\.csv: 80 of 82 boxes reach out .*; boxes must be shares of"):
+        read_open_images(write(rows))
+    # some over the border are cut
+    table = read_open_images(write([*GOOD, "b1,x,/m/cat,1,-0.1,0.5,0.2,0.6,0,0,0,0,0"]))
+    assert (table.num_boxes, table.skipped()) == (4, {"clipped": 1})
+
+
 def test_groups_and_depictions(write):
     file = write([*GOOD, BAD["group_of"]])
     assert read_open_images(file, include_group_of=True).num_boxes == 4
@@ -191,7 +206,7 @@ def test_many_problems_of_a_kind_become_one(write, monkeypatch):
             r"line 5 is not UTF-8 \(byte 0xe2",
         ),
         ("\n".join([HEADER, '"b1,x', *GOOD]).encode(), "about line 2: a quotation mark is opened and not closed"),
-        ("\n".join([HEADER, "b1,x,/m/cat,1,10,500,20,60,0,0,0,0,0"]).encode(), "none of its 1 rows .* not pixels"),
+        ("\n".join([HEADER, "b1,x,/m/cat,1,10,500,20,60,0,0,0,0,0"]).encode(), "1 of 1 boxes reach out .* not pixels"),
         ("\n".join([HEADER, "b1,x,/m/cat,1,a,b,c,d,0,0,0,0,0"]).encode(), r"skipped: 1 not_a_box\)$"),
     ],
 )
