@@ -5,11 +5,9 @@ each object, as a list of objects or as an object of lists (https://huggingface.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -19,6 +17,7 @@ from hf_hyperbolic.data.box_formats import BOX_FORMATS, BoxFormat, detect_format
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
 from hf_hyperbolic.data.hub_images import HubImages
+from hf_hyperbolic.data.hub_rows import HubDataset, load_rows
 from hf_hyperbolic.data.images import BrokenImageError, probe
 from hf_hyperbolic.data.problem_log import ProblemLog
 
@@ -28,8 +27,6 @@ _CLASS_KEYS = ("category", "categories", "label", "labels", "category_id", "clas
 _CROWD_KEYS = ("iscrowd", "is_crowd")
 _BATCH = 1000
 _REASONS = REASONS | {"repeated_box": "the same box of the same class stands in the row already"}
-
-HubDataset: TypeAlias = datasets.Dataset | datasets.IterableDataset | str | os.PathLike[str]
 
 
 @dataclass
@@ -84,7 +81,7 @@ def read_hub_detection(
         raise ValueError(f"box_format {box_format!r}: choose auto or one of {', '.join(BOX_FORMATS)}")
     if max_images is not None and max_images < 1:
         raise ValueError(f"max_images must be at least 1, got {max_images}")
-    rows, name = _rows(dataset, split, max_images)
+    rows, name = load_rows(dataset, split, max_images)
     keys, label_names = _keys(rows, name)
     log = ProblemLog()
     objects, skipped = _objects(rows, name, keys, include_crowd, log)
@@ -137,47 +134,6 @@ def read_hub_detection(
         problems=log.problems(),
     )
     return table, images
-
-
-def _rows(dataset: HubDataset, split: str | None, max_images: int | None) -> tuple[datasets.Dataset, str]:
-    """The rows to read, with undecoded images, and a name for them."""
-    name = "data set"
-    if isinstance(dataset, (str, os.PathLike)):
-        name = os.fspath(dataset)
-        dataset = datasets.load_dataset(name, split=split)
-    if isinstance(dataset, (datasets.DatasetDict, datasets.IterableDatasetDict)):
-        if len(dataset) > 1:
-            raise ValueError(f"{name} has several splits: pass split=, one of {', '.join(map(str, dataset))}")
-        (dataset,) = dataset.values()
-    if not isinstance(dataset, (datasets.Dataset, datasets.IterableDataset)):
-        raise TypeError(f"expected a data set, or its name or path, got {type(dataset).__name__}")
-    parts = (dataset.info.dataset_name if name == "data set" else name, str(dataset.split or ""))
-    name = "/".join(part for part in parts if part) or name
-    if isinstance(dataset, datasets.IterableDataset):
-        return _first_rows(dataset, name, max_images), name
-    if max_images is not None:
-        dataset = dataset.select(range(min(max_images, len(dataset))))
-    return _undecoded(dataset.with_format(None)), name
-
-
-def _first_rows(stream: datasets.IterableDataset, name: str, max_images: int | None) -> datasets.Dataset:
-    if max_images is None:
-        raise ValueError(
-            f"{name} is streamed, so its images would have to be held in memory: pass max_images=, or load it without "
-            "streaming"
-        )
-    stream = _undecoded(stream)
-    rows = list(islice(stream, max_images))
-    if not rows:
-        raise ValueError(f"{name}: the stream has no rows: look at its split and filters")
-    return _undecoded(datasets.Dataset.from_list(rows, features=stream.features))
-
-
-def _undecoded(dataset: Any) -> Any:
-    features = dataset.features or {}
-    if isinstance(features.get("image"), datasets.Image):
-        return dataset.cast_column("image", datasets.Image(decode=False))
-    return dataset
 
 
 def _keys(rows: datasets.Dataset, name: str) -> tuple[dict[str, str], tuple[str, ...] | None]:
