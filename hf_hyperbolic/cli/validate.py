@@ -6,7 +6,7 @@ import os
 from hf_hyperbolic.cli.source import add_source_arguments, read
 
 # what a reader leaves out because it was told to, not because it is wrong
-BY_CHOICE = frozenset({"crowd", "group_of"})
+BY_CHOICE = frozenset({"crowd", "group_of", "depiction", "part", "difficult"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,19 +23,32 @@ def run(options: argparse.Namespace) -> int:
     source = read(options)
     source.require_images()
     broken = find_broken(source.table, options.num_workers, source.load)
+    by_choice = BY_CHOICE | _chosen(options)
     # what an export counted was left out of it: its source had the fault, not itself
     noted = () if source.format == "parquet" else source.table.problems
-    problems = [problem for problem in noted if problem.reason not in BY_CHOICE] + broken
+    problems = [problem for problem in noted if problem.reason not in by_choice] + broken
     for problem in problems:
         print(problem)
     count = sum(problem.count for problem in problems)
     left_out = "".join(
         f"; {number:,} {reason} left out by choice"
         for reason, number in source.table.skipped().items()
-        if reason in BY_CHOICE
+        if reason in by_choice
     )
     print(
         f"{source.format}: {source.table.num_images:,} images, {source.table.num_boxes:,} boxes, "
         f"{count:,} problem{'s' if count != 1 else ''}{left_out}"
     )
     return 1 if problems else 0
+
+
+def _chosen(options: argparse.Namespace) -> set[str]:
+    """Reasons that are a choice only because of the arguments given."""
+    given = dict(options.option)
+    chosen = set()
+    # without a bound what is too small has no area in float32
+    if options.min_size > 0 or given.get("min_size") or given.get("min_share"):
+        chosen.add("too_small")
+    if "class_names" in given:
+        chosen.add("unknown_class")
+    return chosen

@@ -1,4 +1,4 @@
-"""Which boxes of an annotation file are usable, and where they are cut: the same rules for every reader."""
+"""Which boxes of an annotation file are usable, where they are cut, and which say the same again: for every reader."""
 
 import numpy as np
 
@@ -53,3 +53,38 @@ def clip_boxes(
         found[reason] = met & ~taken
         taken |= met
     return boxes, found
+
+
+def repeated_boxes(image: np.ndarray, labels: np.ndarray, boxes: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Finds boxes that stand there already: the same image, the same class and the very same corners, to the bit.
+
+    Args:
+        image: (B,) int32 or int64, the image of each box.
+        labels: (B,) int32 classes.
+        boxes: (B, 4) float32 corners, as `clip_boxes` gives them.
+        usable: (B,) bool, the boxes to look at.
+
+    Returns:
+        (n,) int64, ascending: the usable boxes that repeat an earlier usable one.
+    """
+    # a hash first: comparing all columns of every row would take many times the memory
+    key = _hash(image, labels, boxes)[usable]
+    ordered = np.sort(key)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.empty(0, dtype=np.int64)
+    suspects = np.flatnonzero(usable)[np.isin(key, twice)]
+    full = np.concatenate([image[suspects, None], labels[suspects, None], boxes[suspects].view(np.int32)], axis=1)
+    first = np.zeros(len(suspects), dtype=bool)
+    first[np.unique(full, axis=0, return_index=True)[1]] = True
+    return suspects[~first]
+
+
+def _hash(image: np.ndarray, labels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(B,) uint64, equal for boxes of the same image, class and corners."""
+    key = image.astype(np.uint64)
+    for column in (labels.view(np.uint32), *boxes.view(np.uint32).T):
+        key *= np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(29)
+        key += column
+    return key

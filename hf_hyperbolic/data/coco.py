@@ -25,9 +25,14 @@ def read_coco(
     Args:
         annotation_file: JSON with `images`, `annotations` and `categories`. Sizes missing there are read from the
             images' headers.
-        image_folder: what `file_name` (which may hold subfolders) is relative to. By default the folder `images`
-            beside the annotation file where there is one, else the annotation file's folder. An image that is not
-            under its `file_name`, or has none, is looked for as the last one or two parts of its `coco_url`.
+        image_folder: what `file_name` (which may hold subfolders) is relative to. By default the folder that holds the
+            first images: `images` beside the annotation file, the file's own folder, or one there named as the end of
+            the file's name (`val2017` for `instances_val2017.json`); for a file in `annotations` likewise in the folder
+            above. An image that is not under its `file_name`, or has none, is looked for as the last one or two parts
+            of its `coco_url`. A name that leads out of the folder is skipped (`outside_folder`); an absolute one must
+            lie in it, or in the annotation file's own folder (for a file in `annotations`, the one above). So a file
+            from elsewhere cannot draw in images it does not come with: to let it, pass `image_folder="/"` with names
+            that are all absolute. Links in the folder are followed.
         min_size: boxes with a side shorter than this many pixels, once clipped to the image, are skipped.
         include_crowd: keep annotations with `iscrowd`.
         check_images: open every header and skip images that are broken or whose size as shown (after EXIF rotation)

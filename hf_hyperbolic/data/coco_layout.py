@@ -1,21 +1,21 @@
 """JSON files in COCO's layout (https://cocodataset.org/#format-data): what its own reader and LVIS's share."""
 
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
-from hf_hyperbolic.data.image_files import FolderListing, image_size, whole_size
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
+from hf_hyperbolic.data.coco_images import file_names, find_file, find_image_folder, set_folders
+from hf_hyperbolic.data.image_files import FolderListing, image_size, path_within, whole_size
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.problem_log import ProblemLog
+from hf_hyperbolic.data.text_files import read_json
 
 Row = dict[str, Any]
 
@@ -24,6 +24,7 @@ _BOX_REASONS = REASONS | {
     "unknown_image": "image_id is not among the images of the file",
     "skipped_image": "its image was skipped",
     "unknown_category": "category_id is not among the categories of the file",
+    "repeated_box": "an earlier annotation gives the same box of the same class to the same image",
     "crowd": "iscrowd marks a group, not one instance; pass include_crowd=True to keep it",
 }
 _CODE = {reason: code for code, reason in enumerate(_BOX_REASONS, start=1)}
@@ -59,11 +60,18 @@ def read_instances(
 ) -> Instances:
     """Reads `images`, `annotations` and `categories`; arguments and errors are those of `read_coco`."""
     path = Path(annotation_file)
+    folder = None if image_folder is None else Path(image_folder).absolute()
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"image_folder {folder}: no such folder")
     document = _load(path)
-    folder = _image_folder(path, image_folder)
+    on_disk = FolderListing()
+    if folder is None:
+        folder = find_image_folder(path, document["images"], on_disk)
     log = ProblemLog()
     class_names, category_class = _classes(path, document["categories"])
-    ids, files, sizes, image_row = _images(path, document["images"], folder, check_images, require_images, log)
+    ids, files, sizes, image_row = _images(
+        path, document["images"], [folder, *set_folders(path)], on_disk, check_images, require_images, log
+    )
     if not document["images"]:
         raise ValueError(f"{path} lists no images: the split is empty")
     if not ids:
@@ -92,23 +100,18 @@ def read_instances(
 
 
 def is_id(value: Any) -> bool:
-    """Whether a JSON value can be an id: a number or text."""
+    """Whether a JSON value can be an id: a whole number, which pandas may write as 1.0, or text."""
+    if type(value) is float:
+        return value.is_integer()
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
+def _id_text(key: Any) -> str:
+    return str(int(key) if type(key) is float else key)
+
+
 def _load(path: Path) -> dict[str, list[Row]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such annotation file")
-    try:
-        document = json.loads(path.read_bytes())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not JSON but binary data, at byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-        advice = "the file ends early: it was cut short, fetch it again" if cut else error.msg
-        raise ValueError(f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {advice}") from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of nested brackets
-        raise ValueError(f"{path}: not an annotation file: {error}") from error
+    document = read_json(path)
     expected = ("images", "annotations", "categories")
     if not isinstance(document, dict):
         kind = "list" if isinstance(document, list) else type(document).__name__
@@ -126,21 +129,11 @@ def _load(path: Path) -> dict[str, list[Row]]:
     return document
 
 
-def _image_folder(path: Path, given: str | os.PathLike[str] | None) -> Path:
-    beside = path.absolute().parent
-    if given is None:
-        return beside / "images" if (beside / "images").is_dir() else beside
-    folder = Path(given).absolute()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"image_folder {folder}: no such folder")
-    return folder
-
-
 def _classes(path: Path, rows: list[Row]) -> tuple[tuple[str, ...], dict[Any, int]]:
     names: dict[Any, str] = {}
     for number, row in enumerate(rows):
         if not is_id(row.get("id")) or not isinstance(row.get("name"), str):
-            raise ValueError(f"{path}: categories[{number}] must have an id (number or text) and a name")
+            raise ValueError(f"{path}: categories[{number}] must have an id (whole number or text) and a name")
         if row["id"] in names:
             raise ValueError(f"{path}: categories[{number}] repeats id {row['id']!r}: ids must be unique")
         names[row["id"]] = row["name"]
@@ -149,43 +142,39 @@ def _classes(path: Path, rows: list[Row]) -> tuple[tuple[str, ...], dict[Any, in
     return tuple(class_of_name), {key: class_of_name[names[key]] for key in ordered}
 
 
-def _file_names(row: Row) -> list[str]:
-    """Where an image may lie in its folder; LVIS v1 has no `file_name` but the address COCO serves the image at."""
-    names = [row.get("file_name")]
-    url = row.get("coco_url")
-    if isinstance(url, str):
-        parts = urlsplit(url).path.split("/")[-2:]
-        names += ["/".join(parts), parts[-1]]
-    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
-
-
 def _images(
-    path: Path, rows: list[Row], folder: Path, check_images: bool, require_images: bool, log: ProblemLog
+    path: Path,
+    rows: list[Row],
+    folders: list[Path],
+    on_disk: FolderListing,
+    check_images: bool,
+    require_images: bool,
+    log: ProblemLog,
 ) -> tuple[list[str], list[str], list[tuple[int, int]], dict[Any, int]]:
     """Usable images: ids, files, sizes, and the row of each image id (-1 where the image was skipped)."""
     ids: list[str] = []
     files: list[str] = []
     sizes: list[tuple[int, int]] = []
     image_row: dict[Any, int] = {}
-    on_disk = FolderListing()
+    id_of_file: dict[str, Any] = {}
     for number, row in enumerate(tqdm(rows, desc="checking images", unit="image", disable=not check_images)):
         where = f"{path}: images[{number}]"
         key = row.get("id")
         if not is_id(key):
-            log.add("no_image_id", where, f"id must be a number or text, got {key!r}")
+            log.add("no_image_id", where, f"id must be a whole number or text, got {key!r}")
             continue
         if key in image_row:
             raise ValueError(f"{where} repeats id {key!r}: image ids must be unique")
         image_row[key] = -1
         where = f"{where} (id {key})"
-        candidates = [os.path.join(folder, name) for name in _file_names(row)]
-        file = next((candidate for candidate in candidates if candidate in on_disk), "")
+        names = file_names(row)
+        file = find_file(names, folders, on_disk)
         stated = whole_size(row.get("width"), row.get("height"))
         if not file and require_images:
-            if candidates:
-                log.add("missing_file", where, f"no file {' or '.join(candidates)}")
-            else:
-                log.add("no_file_name", where, f"file_name must be text, got {row.get('file_name')!r}")
+            log.add(*_not_found(row, where, names, folders))
+            continue
+        if file in id_of_file:
+            log.add("repeated_file", where, f"{file} is the image with id {id_of_file[file]} already")
             continue
         if not file and stated is None:
             log.add("no_size", where, "neither width and height nor an image file to read them from")
@@ -197,14 +186,27 @@ def _images(
             continue
         if not file:
             log.add("image_not_at_hand", where, "no image file; its annotations are kept (require_images=False)")
+        else:
+            id_of_file[file] = key
         image_row[key] = len(ids)
-        ids.append(str(key))
+        ids.append(_id_text(key))
         files.append(file)
         sizes.append(size)
-    if len(set(ids)) < len(ids):
-        twice = next(key for key, times in Counter(ids).items() if times > 1)
+    if len(set(map(_id_text, image_row))) < len(image_row):
+        twice = next(key for key, times in Counter(map(_id_text, image_row)).items() if times > 1)
         raise ValueError(f"{path}: image id {twice} stands both as a number and as text: image ids must be unique")
     return ids, files, sizes, image_row
+
+
+def _not_found(row: Row, where: str, names: list[str], folders: list[Path]) -> tuple[str, str, str]:
+    """Reason, place and detail of an image without a file."""
+    if not names:
+        return "no_file_name", where, f"file_name must be text, got {row.get('file_name')!r}"
+    paths = {name: path_within(name, *map(os.fspath, folders)) for name in names}
+    if outside := [name for name, path in paths.items() if path is None]:
+        advice = "pass as image_folder= a folder that all images lie in, and name them relative to it or absolutely"
+        return "outside_folder", where, f"{outside[0]} leads out of {folders[0]}: {advice}"
+    return "missing_file", where, f"no file {' or '.join(filter(None, paths.values()))}"
 
 
 def _boxes(
@@ -246,14 +248,28 @@ def _boxes(
     usable = code == 0
     for reason, met in found.items():
         code[usable & met] = _CODE[reason]
+    usable = (code == 0) | (code == _CODE["clipped"])
+    repeated = repeated_boxes(image, label, boxes, usable)
+    code[repeated], usable[repeated] = _CODE["repeated_box"], False
+    _count_repeated_ids(path, rows, usable, log)
     reasons = list(_BOX_REASONS)
     for number in np.flatnonzero(code).tolist():
         reason, row = reasons[code[number] - 1], rows[number]
         log.add(reason, f"{path}: annotations[{number}] (id {row.get('id')})", _detail(row, reason))
 
-    kept = np.flatnonzero((code == 0) | (code == _CODE["clipped"]))
+    kept = np.flatnonzero(usable)
     kept = kept[np.argsort(image[kept], kind="stable")]
     return image[kept].astype(np.int32), boxes[kept], label[kept]
+
+
+def _count_repeated_ids(path: Path, rows: list[Row], usable: np.ndarray, log: ProblemLog) -> None:
+    """Counts the usable annotations whose id an earlier one has; their boxes are their own, so they stay."""
+    first: dict[Any, int] = {}
+    for number in np.flatnonzero(usable).tolist():
+        key = rows[number].get("id")
+        if is_id(key) and first.setdefault(key, number) != number:
+            where = f"{path}: annotations[{number}] (id {key})"
+            log.add("repeated_id", where, f"annotations[{first[key]}] has this id too: ids must be unique (kept)")
 
 
 def _detail(row: Row, reason: str) -> str:

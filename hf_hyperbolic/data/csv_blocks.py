@@ -21,6 +21,8 @@ from hf_hyperbolic.data.text_files import DAMAGE, damaged, not_utf8, open_text
 # small enough that a few at once stay far below the arrays they become, large enough that their number costs nothing
 _BLOCK_BYTES = 1 << 24
 _MAX_HEADER_BYTES = 1 << 16
+# beyond this a line is no row of a table, and a compressed file might hold gigabytes of it
+_MAX_LINE_BYTES = 1 << 20
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -102,7 +104,7 @@ def map_blocks(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: empty, not UTF-8, not CSV, damaged, or a column is missing.
+        ValueError: empty, not UTF-8, not CSV, damaged, a column is missing, or a line is too long to be a row.
     """
     with open_text(path) as stream:
         header = _header(path, stream, [name for name in (*text, *numbers) if name not in optional])
@@ -153,9 +155,13 @@ def _split(path: Path, stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     while True:
         try:
             data = stream.read(_BLOCK_BYTES)
-            data += stream.readline()
+            rest = stream.readline(_MAX_LINE_BYTES)
         except DAMAGE as error:
             raise damaged(path, error) from error
+        if len(rest) == _MAX_LINE_BYTES and not rest.endswith(b"\n"):
+            number = line + data.count(b"\n")
+            raise ValueError(f"{path}: line {number} is longer than {_MAX_LINE_BYTES:,} bytes: no row of a CSV file")
+        data += rest
         if not data:
             return
         yield data, line

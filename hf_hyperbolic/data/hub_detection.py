@@ -5,20 +5,19 @@ each object, as a list of objects or as an object of lists (https://huggingface.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import datasets
 import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.box_formats import BOX_FORMATS, BoxFormat, detect_format, to_corners
-from hf_hyperbolic.data.boxes import BoxTable, Problem
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
 from hf_hyperbolic.data.hub_images import HubImages
+from hf_hyperbolic.data.hub_rows import HubDataset, load_rows
 from hf_hyperbolic.data.images import BrokenImageError, probe
 from hf_hyperbolic.data.problem_log import ProblemLog
 
@@ -27,8 +26,7 @@ _BOX_KEYS = ("bbox", "bboxes", "boxes", "box")
 _CLASS_KEYS = ("category", "categories", "label", "labels", "category_id", "class")
 _CROWD_KEYS = ("iscrowd", "is_crowd")
 _BATCH = 1000
-
-HubDataset: TypeAlias = datasets.Dataset | datasets.IterableDataset | str | os.PathLike[str]
+_REASONS = REASONS | {"repeated_box": "the same box of the same class stands in the row already"}
 
 
 @dataclass
@@ -83,21 +81,24 @@ def read_hub_detection(
         raise ValueError(f"box_format {box_format!r}: choose auto or one of {', '.join(BOX_FORMATS)}")
     if max_images is not None and max_images < 1:
         raise ValueError(f"max_images must be at least 1, got {max_images}")
-    rows, name = _rows(dataset, split, max_images)
+    rows, name = load_rows(dataset, split, max_images)
     keys, label_names = _keys(rows, name)
-    problems: list[Problem] = []
-    objects, skipped = _objects(rows, name, keys, include_crowd, problems)
+    log = ProblemLog()
+    objects, skipped = _objects(rows, name, keys, include_crowd, log)
     images = HubImages(rows, name)
-    row_ids, sizes = _images(rows, name, images, skipped, problems)
+    row_ids, sizes = _images(rows, name, images, skipped, log)
     if not row_ids:
-        raise ValueError(
-            f"{name}: none of its {len(rows)} images can be used: {problems[0] if problems else 'no rows'}"
-        )
+        raise ValueError(f"{name}: none of its {len(rows)} images can be used{log.summary() or ': no rows'}")
 
     image_of_row = np.full(len(rows), -1, dtype=np.int64)
     image_of_row[list(row_ids)] = np.arange(len(row_ids))
-    label, names = _labels(objects, class_names or label_names, name, problems)
     image = image_of_row[np.array(objects.row, dtype=np.int64)]
+    for at in np.flatnonzero(image < 0).tolist():
+        log.add("skipped_image", _where(objects, at, name), "its image was skipped")
+    label, names = _labels(objects, class_names or label_names)
+    for at in np.flatnonzero((label < 0) & (image >= 0)).tolist():
+        detail = f"category {objects.category[at]!r} is none of the {len(names)} classes"
+        log.add("bad_category", _where(objects, at, name), detail)
     usable = np.flatnonzero((image >= 0) & (label >= 0))
     given = np.array(objects.bbox, dtype=np.float64).reshape(-1, 4)[usable]
     image, label, limits = image[usable], label[usable], sizes[image[usable]]
@@ -109,16 +110,18 @@ def read_hub_detection(
     boxes, found = clip_boxes(corners, limits, min_size)
     lost = np.zeros(len(usable), dtype=bool)
     for reason, met in found.items():
-        for number in np.flatnonzero(met).tolist():
-            at = usable[number]
-            where = f"{name}#{objects.row[at]}: object {objects.place[at]}"
-            problems.append(Problem(reason, where, f"bbox {given[number].tolist()}: {REASONS[reason]}"))
         if reason != "clipped":
             lost |= met
+    found["repeated_box"] = np.zeros(len(usable), dtype=bool)
+    found["repeated_box"][repeated_boxes(image, label, boxes, ~lost)] = True
+    found["clipped"] &= ~found["repeated_box"]
+    lost |= found["repeated_box"]
+    for reason, met in found.items():
+        for number in np.flatnonzero(met).tolist():
+            log.add(reason, _where(objects, usable[number], name), f"bbox {given[number].tolist()}: {_REASONS[reason]}")
     if lost.all():
         raise ValueError(
-            f"{name}: none of its {len(objects.row)} objects is a usable box: "
-            f"{problems[0] if problems else 'there are none'}"
+            f"{name}: none of its {len(objects.row)} objects is a usable box{log.summary() or ': there are none'}"
         )
     table = BoxTable(
         image_ids=np.array(list(row_ids.values())),
@@ -126,52 +129,11 @@ def read_hub_detection(
         image_sizes=sizes,
         box_image=image[~lost].astype(np.int32),
         boxes=boxes[~lost],
-        labels=label[~lost].astype(np.int32),
+        labels=label[~lost],
         class_names=names,
-        problems=ProblemLog(problems).problems(),
+        problems=log.problems(),
     )
     return table, images
-
-
-def _rows(dataset: HubDataset, split: str | None, max_images: int | None) -> tuple[datasets.Dataset, str]:
-    """The rows to read, with undecoded images, and a name for them."""
-    name = "data set"
-    if isinstance(dataset, (str, os.PathLike)):
-        name = os.fspath(dataset)
-        dataset = datasets.load_dataset(name, split=split)
-    if isinstance(dataset, (datasets.DatasetDict, datasets.IterableDatasetDict)):
-        if len(dataset) > 1:
-            raise ValueError(f"{name} has several splits: pass split=, one of {', '.join(map(str, dataset))}")
-        (dataset,) = dataset.values()
-    if not isinstance(dataset, (datasets.Dataset, datasets.IterableDataset)):
-        raise TypeError(f"expected a data set, or its name or path, got {type(dataset).__name__}")
-    parts = (dataset.info.dataset_name if name == "data set" else name, str(dataset.split or ""))
-    name = "/".join(part for part in parts if part) or name
-    if isinstance(dataset, datasets.IterableDataset):
-        return _first_rows(dataset, name, max_images), name
-    if max_images is not None:
-        dataset = dataset.select(range(min(max_images, len(dataset))))
-    return _undecoded(dataset.with_format(None)), name
-
-
-def _first_rows(stream: datasets.IterableDataset, name: str, max_images: int | None) -> datasets.Dataset:
-    if max_images is None:
-        raise ValueError(
-            f"{name} is streamed, so its images would have to be held in memory: pass max_images=, or load it without "
-            "streaming"
-        )
-    stream = _undecoded(stream)
-    rows = list(islice(stream, max_images))
-    if not rows:
-        raise ValueError(f"{name}: the stream has no rows: look at its split and filters")
-    return _undecoded(datasets.Dataset.from_list(rows, features=stream.features))
-
-
-def _undecoded(dataset: Any) -> Any:
-    features = dataset.features or {}
-    if isinstance(features.get("image"), datasets.Image):
-        return dataset.cast_column("image", datasets.Image(decode=False))
-    return dataset
 
 
 def _keys(rows: datasets.Dataset, name: str) -> tuple[dict[str, str], tuple[str, ...] | None]:
@@ -200,7 +162,7 @@ def _keys(rows: datasets.Dataset, name: str) -> tuple[dict[str, str], tuple[str,
 
 
 def _objects(
-    rows: datasets.Dataset, name: str, keys: dict[str, str], include_crowd: bool, problems: list[Problem]
+    rows: datasets.Dataset, name: str, keys: dict[str, str], include_crowd: bool, log: ProblemLog
 ) -> tuple[_Objects, set[int]]:
     """The objects of all rows, and the rows whose objects make no sense."""
     found, skipped = _Objects([], [], [], []), set()
@@ -209,13 +171,13 @@ def _objects(
         lengths = {key: len(column) for key, column in columns.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{count} {key}" for key, count in lengths.items())
-            problems.append(Problem("ragged_objects", f"{name}#{row}", f"the image is skipped: it has {listed}"))
+            log.add("ragged_objects", f"{name}#{row}", f"the image is skipped: it has {listed}")
             skipped.add(row)
             continue
         for place, (bbox, category) in enumerate(zip(columns[keys["box"]], columns[keys["category"]], strict=True)):
             if keys["crowd"] and columns[keys["crowd"]][place] and not include_crowd:
                 detail = "iscrowd marks a group, not one instance; pass include_crowd=True to keep it"
-                problems.append(Problem("crowd", f"{name}#{row}: object {place}", detail))
+                log.add("crowd", f"{name}#{row}: object {place}", detail)
                 continue
             found.row.append(row)
             found.place.append(place)
@@ -239,7 +201,7 @@ def _four_numbers(bbox: Any) -> list[float]:
 
 
 def _images(
-    rows: datasets.Dataset, name: str, images: HubImages, skipped: set[int], problems: list[Problem]
+    rows: datasets.Dataset, name: str, images: HubImages, skipped: set[int], log: ProblemLog
 ) -> tuple[dict[int, str], np.ndarray]:
     """Row -> image id of the usable rows, and their (I, 2) sizes."""
 
@@ -259,7 +221,7 @@ def _images(
             continue
         image_id = str(row if key is None else key)
         if image_id in seen:
-            problems.append(Problem("repeated_image", f"{name}#{row}", f"image_id {image_id} stands in a row before"))
+            log.add("repeated_image", f"{name}#{row}", f"image_id {image_id} stands in a row before")
             continue
         seen.add(image_id)
         size = (width, height)
@@ -268,19 +230,14 @@ def _images(
             try:
                 size = probe(file, images(file))
             except BrokenImageError as error:
-                problems.append(error.problem())
+                log.add(error.reason, error.file, error.detail)
                 continue
         ids[row] = image_id
         sizes.append(size)
     return ids, np.array(sizes, dtype=np.int32).reshape(-1, 2)
 
 
-def _labels(
-    objects: _Objects,
-    given: Sequence[str] | Mapping[int, str] | None,
-    name: str,
-    problems: list[Problem],
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labels(objects: _Objects, given: Sequence[str] | Mapping[int, str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """(n,) class of each object, -1 where it has none, and the class names."""
     known: dict[Any, str]
     if given is not None:
@@ -290,14 +247,15 @@ def _labels(
         values = {value for value in objects.category if type(value) in (int, str) and value != ""}
         known = {value: str(value) for value in sorted(values, key=lambda value: (isinstance(value, str), value))}
     number = {text: place for place, text in enumerate(dict.fromkeys(known.values()))}
-    label = np.full(len(objects.category), -1, dtype=np.int64)
+    label = np.full(len(objects.category), -1, dtype=np.int32)
     for index, value in enumerate(objects.category):
         if type(value) in (int, str) and value in known:
             label[index] = number[known[value]]
-        else:
-            where = f"{name}#{objects.row[index]}: object {objects.place[index]}"
-            problems.append(Problem("bad_category", where, f"category {value!r} is none of the {len(number)} classes"))
     return label, tuple(number)
+
+
+def _where(objects: _Objects, at: int, name: str) -> str:
+    return f"{name}#{objects.row[at]}: object {objects.place[at]}"
 
 
 def _column(rows: datasets.Dataset, name: str) -> Iterator[Any]:

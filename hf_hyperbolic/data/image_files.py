@@ -17,9 +17,29 @@ class FolderListing:
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(os.listdir(folder))
-            except OSError:
+            except (OSError, ValueError):  # no folder, or a name no folder can have
                 self._names[folder] = frozenset()
         return name in self._names[folder]
+
+
+def path_within(name: str, folder: str, *others: str) -> str | None:
+    """The path that a name in an annotation file stands for, if it does not lead out of its folder.
+
+    `..` is resolved in the text, without a look at the disk: links in the folder are its owner's own and are followed.
+
+    Args:
+        name: relative to `folder`, or absolute.
+        folder: an absolute path.
+        others: further absolute folders in which absolute names may lie.
+
+    Returns:
+        The path; None for `../private.jpg`, or an absolute path in none of the folders.
+    """
+    path = os.path.normpath(name)
+    if os.path.isabs(path):
+        places = (os.path.join(os.path.normpath(place), "") for place in (folder, *others))
+        return path if any(path.startswith(place) for place in places) else None
+    return None if path.split(os.sep, 1)[0] == os.pardir else os.path.join(folder, path)
 
 
 def whole_size(width: Any, height: Any) -> tuple[int, int] | None:

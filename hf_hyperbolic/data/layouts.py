@@ -5,13 +5,13 @@ A finder takes a source and a split (None: any) and gives one dictionary of read
 
 import glob
 import gzip
-import json
 import mmap
 import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from hf_hyperbolic.data.text_files import DAMAGE, open_text
 
 Found = dict[str, Any]
 
@@ -23,22 +23,19 @@ _OPEN_IMAGES_NAMES = ("*{split}*bbox*.csv", "*{split}*bbox*.csv.gz", "{split}/la
 _OPEN_IMAGES_COLUMNS = {"ImageID", "LabelName", "XMin"}
 # keys that LVIS adds to the images of a COCO file
 _LVIS_KEYS = (b'"neg_category_ids"', b'"not_exhaustive_category_ids"')
-_FILE_NAME = re.compile(rb'"(?:file_name|coco_url)"\s*:\s*("(?:[^"\\]|\\.)*")')
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-# images looked for to tell which folder a file refers to: some may be missing
-_NAMES_TRIED = 20
 
 
 def find_coco(source: str, split: str | None) -> list[Found]:
     """JSON files without LVIS's keys."""
     files = [file for file in _json_files(source, split, _COCO_NAMES) if not _is_lvis(file)]
-    return [{"annotation_file": file, "image_folder": _json_image_folder(file)} for file in files]
+    return [{"annotation_file": file} for file in files]
 
 
 def find_lvis(source: str, split: str | None) -> list[Found]:
     """JSON files of LVIS's or COCO's names with LVIS's keys."""
     files = [file for file in _json_files(source, split, (*_LVIS_NAMES, *_COCO_NAMES)) if _is_lvis(file)]
-    return [{"annotation_file": file, "image_folder": _json_image_folder(file)} for file in files]
+    return [{"annotation_file": file} for file in files]
 
 
 def find_voc(source: str, split: str | None) -> list[Found]:
@@ -113,7 +110,7 @@ def _matches(root: Path, patterns: Iterable[str], split: str | None) -> list[Pat
 def _json_files(source: str, split: str | None, patterns: Iterable[str]) -> list[Path]:
     root = Path(source)
     if root.is_file():
-        return [root] if root.suffix.lower() == ".json" else []
+        return [root] if root.name.lower().endswith((".json", ".json.gz")) else []
     return _matches(root, patterns, split)
 
 
@@ -122,39 +119,26 @@ def _is_lvis(file: Path) -> bool:
         return True
     if not file.stat().st_size:
         return False
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(content.find(key) >= 0 for key in _LVIS_KEYS)
-
-
-def _json_image_folder(file: Path) -> Path | None:
-    """The folder near an annotation file in which the images it names lie; None leaves the choice to the reader."""
-    beside = file.absolute().parent
-    roots = [beside, beside.parent] if beside.name == "annotations" else [beside]
-    part = file.stem.rpartition("_")[2]
-    names = list(islice(_file_names(file), _NAMES_TRIED))
-    for root in roots:
-        for folder in (root / "images", root, root / part, root / "images" / part):
-            # an absolute name is found from anywhere
-            if folder.is_dir() and any((folder / name).is_file() for name in names):
-                return folder
-    return None
-
-
-def _file_names(file: Path) -> Iterator[str]:
-    if not file.stat().st_size:
-        return
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for match in _FILE_NAME.finditer(content):
-            try:
-                name = json.loads(match[1])
-            except ValueError:
-                continue
-            # the two last parts of an address are split and file
-            yield "/".join(name.split("/")[-2:]) if "://" in name else name
+    with file.open("rb") as stream:
+        if stream.read(2) != b"\x1f\x8b":
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return any(content.find(key) >= 0 for key in _LVIS_KEYS)
+    try:
+        with open_text(file) as text:
+            tail = b""
+            while part := text.read(1 << 20):
+                if any(key in tail + part for key in _LVIS_KEYS):
+                    return True
+                tail = part[-max(map(len, _LVIS_KEYS)) :]
+    except (*DAMAGE, ValueError):
+        # the reader says what is wrong
+        return False
+    return False
 
 
 def _voc_list(folder: Path, split: str | None) -> str | None:
-    if split is None:
+    # a folder without lists is one split, whatever its name
+    if split is None or not (folder / "ImageSets" / "Main").is_dir():
         return None
     lists = [name for name in _names(split) if (folder / "ImageSets" / "Main" / f"{name}.txt").is_file()]
     return lists[0] if lists else split

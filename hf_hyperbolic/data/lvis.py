@@ -29,8 +29,7 @@ def read_lvis(
     Args:
         annotation_file: JSON with `images`, `annotations` and `categories`, of v0.5 (1,230 categories) or v1 (1,203).
         image_folder: the folder that holds COCO's folders `train2017` and `val2017`, or one that holds the images
-            themselves; also `file_name` (v0.5) is relative to it. By default the folder `images` beside the annotation
-            file where there is one, else the annotation file's folder.
+            themselves; also `file_name` (v0.5) is relative to it. By default it is looked for as `read_coco` does.
         min_size: boxes with a side shorter than this many pixels, once clipped to the image, are skipped.
         check_images: open every header and skip images that are broken or of another size than stated.
         require_images: skip images without a file. False keeps them, their entry of `image_files` empty: enough for

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hf_hyperbolic.data.boxes import BoxTable, Problem
 from hf_hyperbolic.data.class_descriptions import read_class_descriptions
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
 from hf_hyperbolic.data.csv_blocks import Block, as_numpy, map_blocks
 from hf_hyperbolic.data.image_labels import read_federation
 from hf_hyperbolic.data.problem_log import EXAMPLES, ProblemLog
@@ -90,7 +90,8 @@ def read_open_images(
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: a file is empty, damaged, not UTF-8 or lacks a column, or no usable image or box is left.
+        ValueError: a file is empty, damaged, not UTF-8 or lacks a column, more than half of the boxes reach
+            out of their image (they are in pixels or per cent), or no usable image or box is left.
     """
     path = Path(box_file)
     class_of_id: dict[str, int] | None = None
@@ -105,6 +106,7 @@ def read_open_images(
 
     rows, image_ids, class_ids = _read(path, class_of_id, include_group_of, include_depiction, min_share)
     log = rows.log
+    _require_shares(path, rows)
     if class_of_id is None:
         class_names, class_of_id = class_ids, {class_id: number for number, class_id in enumerate(class_ids)}
     usable = (rows.code == 0) | (rows.code == _CODE["clipped"])
@@ -112,9 +114,7 @@ def read_open_images(
     image_row, files = _find_images(path, image_ids, folder, log)
     kept = np.flatnonzero(usable & (image_row >= 0)[rows.image])
     if not len(kept):
-        outside = np.isin(rows.code, [_CODE["outside_image"], _CODE["clipped"]]).mean()
-        hint = "; boxes must be shares of the image in [0, 1], not pixels or per cent" if outside > 0.5 else ""
-        raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{log.summary()}{hint}")
+        raise ValueError(f"{path}: none of its {len(rows.code):,} rows is a usable box{log.summary()}")
     box_image = image_row[rows.image[kept]]
     if (np.diff(box_image) < 0).any():
         order = np.argsort(box_image, kind="stable")
@@ -137,6 +137,18 @@ def read_open_images(
         relative=True,
         federation=federation,
     )
+
+
+def _require_shares(path: Path, rows: _Rows) -> None:
+    """Refuses boxes in other units: of those in pixels or per cent a few near the corner would pass for shares."""
+    left_out = [_CODE[reason] for reason in _ROW_REASONS if reason not in REASONS]
+    judged = rows.code[~np.isin(rows.code, left_out)]
+    outside = np.isin(judged, [_CODE["outside_image"], _CODE["clipped"]])
+    if 2 * outside.sum() > len(judged):
+        raise ValueError(
+            f"{path}: {outside.sum():,} of {len(judged):,} boxes reach out of their image{rows.log.summary()}; boxes "
+            "must be shares of the image in [0, 1], not pixels or per cent"
+        )
 
 
 def _read(
@@ -235,35 +247,12 @@ def _examples(block: Block, path: Path, reason: str, detail: str, rows: np.ndarr
 
 def _repeats(path: Path, rows: _Rows, image_ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Rows that say again what an earlier usable row of the same image, class and box said."""
-    # a hash first: comparing all columns of every row would take many times the memory
-    key = _hash(rows)[usable]
-    ordered = np.sort(key)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if not len(twice):
-        return np.empty(0, dtype=np.int64)
-    suspects = np.flatnonzero(usable)[np.isin(key, twice)]
-    full = np.concatenate(
-        [rows.image[suspects, None], rows.label[suspects, None], rows.boxes[suspects].view(np.int32)], axis=1
-    )
-    first = np.zeros(len(suspects), dtype=bool)
-    first[np.unique(full, axis=0, return_index=True)[1]] = True
-    again = suspects[~first]
+    again = repeated_boxes(rows.image, rows.label, rows.boxes, usable)
     detail = "the same class and box stand in an earlier line"
     ids = image_ids[rows.image[again[: EXAMPLES + 1]]].tolist()
-    rows.log.add_many(
-        "duplicate_row", len(again), [Problem("duplicate_row", f"{path}: image {name}", detail) for name in ids]
-    )
+    examples = [Problem("repeated_box", f"{path}: image {name}", detail) for name in ids]
+    rows.log.add_many("repeated_box", len(again), examples)
     return again
-
-
-def _hash(rows: _Rows) -> np.ndarray:
-    """(n,) uint64, equal for rows of the same image, class and box."""
-    key = rows.image.astype(np.uint64)
-    for column in (rows.label.view(np.uint32), *rows.boxes.view(np.uint32).T):
-        key *= np.uint64(0x9E3779B97F4A7C15)
-        key ^= key >> np.uint64(29)
-        key += column
-    return key
 
 
 def _find_images(

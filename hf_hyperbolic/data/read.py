@@ -24,7 +24,7 @@ class Format:
         looked_for: what a source of this format holds, for the error when there is none.
         find: source and split -> the arguments of `reader` for each candidate.
         reader: `"module:function"`, imported when it is needed; gives a table, or a table and its `Load`.
-        takes: which of `image_folder` and `min_size` the reader takes.
+        takes: which of `image_folder`, `min_size` and `min_share` the reader takes.
     """
 
     name: str
@@ -61,7 +61,7 @@ FORMATS = (
         layouts.find_open_images,
         "hf_hyperbolic.data.open_images:read_open_images",
         # sizes are unknown until images are read, so it has min_share instead
-        frozenset({"image_folder"}),
+        frozenset({"image_folder", "min_share"}),
     ),
     Format(
         "parquet",
@@ -141,7 +141,8 @@ def read_source(
         format: one of `FORMATS`, or `"auto"`.
         image_folder: where the images lie, if not with the annotations.
         min_size: boxes with a side shorter than this many pixels are skipped. Not applied to exported Parquet (already
-            filtered) nor to Open Images, which tells no sizes: that reader takes `min_share`.
+            filtered) nor to Open Images, which tells no sizes: that reader takes `min_share`. But 0 is nothing in any
+            unit, and is that of `min_share` too unless that is given.
         options: further arguments of the format's reader.
 
     Raises:
@@ -168,6 +169,8 @@ def read_source(
         arguments["image_folder"] = image_folder
     if "min_size" in entry.takes:
         arguments["min_size"] = min_size
+    if "min_share" in entry.takes and min_size == 0:
+        options.setdefault("min_share", 0.0)
     try:
         result = _reader(entry, options)(**arguments, **options)
     except (FileNotFoundError, ConnectionError) as error:

@@ -1,9 +1,10 @@
 """Text files as they come: compressed or not, with a byte order mark or not; what is not UTF-8 is named."""
 
 import gzip
+import json
 import zlib
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
@@ -55,6 +56,24 @@ def read_text(path: Path) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise not_utf8(path, data, error, 1) from error
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: as `read_text`, not JSON, or nested too deep.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+        advice = "the file ends early: it was cut short, fetch it again" if cut else error.msg
+        raise ValueError(f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {advice}") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of nested brackets
+        raise ValueError(f"{path}: JSON that cannot be read: {error}") from error
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

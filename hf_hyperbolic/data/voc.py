@@ -9,8 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from hf_hyperbolic.data.boxes import BoxTable
-from hf_hyperbolic.data.clipping import REASONS, clip_boxes
-from hf_hyperbolic.data.image_files import FolderListing, image_size
+from hf_hyperbolic.data.clipping import REASONS, clip_boxes, repeated_boxes
+from hf_hyperbolic.data.image_files import FolderListing, image_size, path_within
 from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.problem_log import ProblemLog
 from hf_hyperbolic.data.voc_xml import BrokenAnnotationError, MarkedBox, read_annotation
@@ -43,7 +43,8 @@ def read_voc(
     VOC counts pixels from 1 and names the first and the last of a box, so x0 = xmin - 1 and x1 = xmax; likewise y,
     and likewise the parts, whose sides are fractions. Images stand in the order of the split (without one, by name),
     their boxes in the order of the file, an object before its parts. The image of `Annotations/a.xml` is
-    `JPEGImages/a.jpg` (or another suffix), else the `<filename>` stated. Images without a box stay: they are scenes
+    `JPEGImages/a.jpg` (or another suffix), else the `<filename>` stated; one that leads out of `JPEGImages` is skipped
+    (`outside_folder`), while links in it are followed. Images without a box stay: they are scenes
     too. What is skipped or clipped is recorded in `BoxTable.problems`, objects counted as in XPath, from 1; one bad
     file among many is such a problem. XML with a document type declaration is refused, and with it every entity.
 
@@ -82,15 +83,20 @@ def read_voc(
         file = str(annotations / f"{name}.xml")
         marked: list[MarkedBox] = []
         try:
+            if path_within(f"{name}.xml", str(annotations)) is None:
+                raise BrokenAnnotationError("outside_folder", file, f"leads out of {annotations}")
             annotation = read_annotation(file)
             marked = [box for box in annotation.boxes if _wanted(box, include_parts, include_difficult, log)]
             image_file = _image_file(images, name, annotation.image_name, on_disk)
+            if not image_file and path_within(annotation.image_name, str(images)) is None:
+                detail = f"<filename> {annotation.image_name!r} leads out of {images}: name a file in it"
+                raise BrokenAnnotationError("outside_folder", file, detail)
             if not image_file:
                 stated = f" (<filename> is {annotation.image_name!r})" if annotation.image_name else ""
                 raise BrokenAnnotationError("missing_file", file, f"no image {images / name}.jpg{stated}")
             if image_file in image_of_file:
                 detail = f"its image {image_file} is that of {image_of_file[image_file]}.xml too"
-                raise BrokenAnnotationError("repeated_image", file, detail)
+                raise BrokenAnnotationError("repeated_file", file, detail)
             size = image_size(image_file, annotation.size, check_images, f"{name}.xml")
         except (BrokenAnnotationError, BrokenImageError) as error:
             log.add(error.reason, error.file, error.detail)
@@ -175,8 +181,8 @@ def _wanted(box: MarkedBox, include_parts: bool, include_difficult: bool, log: P
 def _image_file(images: Path, name: str, stated: str, on_disk: FolderListing) -> str:
     """The image of annotation file `name`; empty where there is none."""
     own = [f"{name}{suffix}" for lower in _SUFFIXES for suffix in (lower, lower.upper())]
-    candidates = [os.path.join(images, candidate) for candidate in (*own, stated) if candidate]
-    return next((candidate for candidate in candidates if candidate in on_disk), "")
+    candidates = (path_within(candidate, str(images)) for candidate in (*own, stated) if candidate)
+    return next((candidate for candidate in candidates if candidate is not None and candidate in on_disk), "")
 
 
 def _class_names(boxes: list[MarkedBox], include_parts: bool) -> tuple[str, ...]:
@@ -199,21 +205,20 @@ def _usable(
     class_of_name = {name: number for number, name in enumerate(class_names)}
     labels = np.array([class_of_name.get(box.name, -1) for box in boxes], dtype=np.int32)
     reasons = {int(number): reason for reason, met in found.items() for number in np.flatnonzero(met)}
-    seen: set[tuple[int, str, tuple[float, ...]]] = set()
+    usable = np.array([reasons.get(number) in (None, "clipped") for number in range(len(boxes))], dtype=bool)
+    usable &= labels >= 0
+    repeated = frozenset(repeated_boxes(image, labels, corners, usable).tolist())
     kept: list[int] = []
     for number, box in enumerate(boxes):
-        reason = reasons.get(number)
-        key = (int(image[number]), box.name, tuple(written[number].tolist()))
         if not box.name:
             log.add("no_name", box.where, "no <name>")
         elif labels[number] < 0:
             log.add("unknown_class", box.where, f"name {box.name!r} is not in class_names")
-        elif reason in (None, "clipped") and key in seen:
+        elif number in repeated:
             log.add("repeated_box", box.where, f"{box.name} at {box.shown()} stands in the file already")
         else:
-            if reason:
+            if reason := reasons.get(number):
                 log.add(reason, box.where, f"{box.shown()}: {_BOX_REASONS[reason]}")
-            if reason in (None, "clipped"):
-                seen.add(key)
+            if usable[number]:
                 kept.append(number)
     return corners, labels, np.array(kept, dtype=np.int64)

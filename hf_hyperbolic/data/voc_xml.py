@@ -61,7 +61,7 @@ class BrokenAnnotationError(ValueError):
 
     Attributes:
         reason: `"missing_annotation"`, `"broken_annotation"`, `"doctype"` or `"not_voc"`; of one that is sound but has
-            no image of its own, `"missing_file"` or `"repeated_image"`.
+            no image of its own, `"missing_file"`, `"outside_folder"` or `"repeated_file"`.
         file: its path.
         detail: what is wrong.
     """

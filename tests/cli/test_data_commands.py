@@ -120,16 +120,49 @@ def test_validate_lists_every_fault(source, change, capsys):
     assert lines[3] == "coco: 3 images, 6 boxes, 3 problems; 1 crowd left out by choice"
 
 
+def test_what_options_leave_out_is_no_fault(tmp_path, capsys):
+    boxes = "<xmin>1</xmin><ymin>1</ymin><xmax>60</xmax><ymax>60</ymax>"
+    head = f"<part><name>head</name><bndbox>{boxes.replace('60', '20')}</bndbox></part>"
+    things = [("person", head), ("dog", "<difficult>1</difficult>"), ("cat", "")]
+    objects = "".join(f"<object><name>{name}</name>{more}<bndbox>{boxes}</bndbox></object>" for name, more in things)
+    for folder in ("Annotations", "JPEGImages"):
+        (tmp_path / "voc" / folder).mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(tmp_path / "voc" / "JPEGImages" / "a.jpg")
+    (tmp_path / "voc" / "Annotations" / "a.xml").write_text(f"<annotation>{objects}</annotation>")
+    choice = ["--option", "include_parts=false", "--option", "include_difficult=false"]
+    status, printed, _ = run(capsys, "validate", tmp_path / "voc", "--split", "train", *choice)
+    assert (status, printed) == (
+        0,
+        "voc: 1 images, 2 boxes, 0 problems; 1 part left out by choice; 1 difficult left out by choice\n",
+    )
+    choice += ["--option", 'class_names=["person"]']
+    status, printed, _ = run(capsys, "validate", tmp_path / "voc", *choice)
+    assert (status, "1 unknown_class left out by choice" in printed) == (0, True)
+
+    (tmp_path / "open" / "images").mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(tmp_path / "open" / "images" / "a.jpg")
+    rows = ["ImageID,LabelName,XMin,XMax,YMin,YMax,IsDepiction", "a,/m/1,0.1,0.9,0.1,0.9,0", "a,/m/1,0.1,0.3,0.1,0.9,1"]
+    (tmp_path / "open" / "val-bbox.csv").write_text("\n".join([*rows, "a,/m/2,0.1,0.101,0.1,0.101,0"]))
+    choice = ["--option", "include_depiction=false"]
+    status, printed, _ = run(capsys, "validate", tmp_path / "open", *choice)
+    # a small box is not a wrong one
+    assert (status, printed) == (0, "open_images: 1 images, 2 boxes, 0 problems; 1 depiction left out by choice\n")
+    status, printed, _ = run(capsys, "validate", tmp_path / "open", "--option", "min_share=0.01", *choice)
+    assert (status, "1 too_small left out by choice" in printed) == (0, True)
+
+
 def test_convert_to_coco(source, tmp_path, capsys):
     output = tmp_path / "new" / "out.json"
     status, printed, _ = run(capsys, "convert", source, output, "--split", "val", "--to", "coco")
     assert status == 0
     lost = "masks, crowd flags, licences, and the ids of annotations and categories"
     assert printed == f"wrote 3 images with 8 boxes: {output}; without {lost}\n"
-    before, after = read_coco(source / "instances_val.json"), read_coco(output)
+    before, after = read_coco(source / "instances_val.json"), read_coco(output, source)
     for name in ("image_ids", "image_files", "image_sizes", "box_image", "boxes", "labels"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
-    assert run(capsys, "inspect", output)[0] == 0
+    # the images lie in another folder than the file: that has to be said
+    assert run(capsys, "inspect", output)[0] == 2
+    assert run(capsys, "inspect", output, "--image-folder", source)[0] == 0
 
 
 def test_convert_does_not_write_over_its_source(source, capsys):

@@ -1,4 +1,5 @@
 import copy
+import gzip
 import json
 import os
 from collections import Counter
@@ -185,22 +186,23 @@ def test_text_ids(write, document):
 
 
 FAULTS = [
-    ("", r"not valid JSON at line 1, column 1: the file ends early"),
+    ("", "the file is empty"),
+    (" ", r"not valid JSON at line 1, column 2: the file ends early"),
     (json.dumps(GOOD)[:-40], r"not valid JSON at line 1, column \d+: the file ends early"),
     (json.dumps(GOOD, indent=1)[:200], r"not valid JSON at line \d+, column \d+: the file ends early"),
     ("<annotation>", r"not valid JSON at line 1, column 1: Expecting value"),
     ('{"images": [,]}', r"not valid JSON at line 1, column 13"),
     ("[1, 2]", "not a COCO instances file: expected an object with images, annotations, categories, got a list"),
     ("{}", "lacks images, annotations, categories; found nothing"),
-    ("[" * 200_000, "not an annotation file: .*recursion"),
-    ('{"images": ' + "9" * 5000 + "}", "not an annotation file: .*4300 digits"),
+    ("[" * 200_000, "JSON that cannot be read: .*recursion"),
+    ('{"images": ' + "9" * 5000 + "}", "JSON that cannot be read: .*4300 digits"),
     ({"images": [], "info": {}}, "lacks annotations, categories; found images, info"),
     (GOOD | {"annotations": {"1": 2}}, "annotations must be a list of objects"),
     (GOOD | {"images": [1]}, "images must be a list of objects"),
     (GOOD | {"images": GOOD["images"] + GOOD["images"][:1]}, r"images\[3\] repeats id 7"),
     (GOOD | {"images": [*GOOD["images"], GOOD["images"][0] | {"id": "7"}]}, "image id 7 stands both as a number"),
     (GOOD | {"categories": GOOD["categories"] * 2}, r"categories\[3\] repeats id 90"),
-    (GOOD | {"categories": [{"id": 1}]}, r"categories\[0\] must have an id \(number or text\) and a name"),
+    (GOOD | {"categories": [{"id": 1}]}, r"categories\[0\] must have an id \(whole number or text\) and a name"),
     (GOOD | {"images": []}, "the split is empty"),
     (GOOD | {"annotations": []}, "none of its 0 annotations is a usable box"),
     (GOOD | {"categories": []}, r"none of its 3 annotations is a usable box \(skipped: 3 unknown_category\)"),
@@ -214,10 +216,48 @@ def test_faults_of_the_file_are_one_clear_error(write, content, message):
 
 
 def test_binary_and_absent_annotation_files(write, tmp_path):
-    with pytest.raises(ValueError, match=r"seven\.jpg: not JSON but binary data, at byte 0"):
+    with pytest.raises(ValueError, match=r"seven\.jpg: line 1 is not UTF-8 \(byte 0xff\)"):
         read_coco(write(GOOD).parent / "images" / "seven.jpg")
-    with pytest.raises(FileNotFoundError, match=r"absent\.json: no such annotation file"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.json: no such file"):
         read_coco(tmp_path / "absent.json")
+
+
+def test_encodings_and_gzip(write, document):
+    document["categories"][0]["name"] = "Zahnbürste"
+    file = write(document)
+    expected = read_coco(file)
+    assert expected.class_names[-1] == "Zahnbürste"
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    for content in (text.encode("utf-8-sig"), gzip.compress(text.encode())):
+        file.write_bytes(content)
+        found = read_coco(file)
+        assert found.class_names == expected.class_names
+        assert found.boxes.tolist() == expected.boxes.tolist()
+    line = text[: text.index("Zahnb")].count("\n") + 1
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"instances\.json: line {line} is not UTF-8 \(byte 0xfc\): save the file as"):
+        read_coco(file)
+    file.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match=r"instances\.json: not UTF-8 but UTF-16"):
+        read_coco(file)
+    file.write_bytes(gzip.compress(text.encode())[:-20])
+    with pytest.raises(ValueError, match=r"instances\.json: the gzip data is damaged or cut short"):
+        read_coco(file)
+
+
+def test_whole_numbers_may_be_written_as_floats(write, document):
+    expected = read_coco(write(document))
+    for row in document["images"] + document["annotations"] + document["categories"]:
+        row |= {key: float(row[key]) for key in ("id", "image_id", "category_id") if key in row}
+    document["annotations"].append({"image_id": 3.5, "category_id": 2.0, "bbox": [0, 0, 9, 9]})
+    document["annotations"].append({"image_id": float("nan"), "category_id": 2.0, "bbox": [0, 0, 9, 9]})
+    table = read_coco(write(document))
+    assert table.skipped() == {"unknown_image": 2}
+    for name in ("image_ids", "boxes", "labels", "class_names"):
+        assert np.array_equal(getattr(table, name), getattr(expected, name)), name
+    document["images"].append(document["images"][0] | {"id": 7})
+    with pytest.raises(ValueError, match="repeats id 7"):
+        read_coco(write(document))
 
 
 def test_no_image_on_disk_names_the_folder_and_the_way_out(write, tmp_path):
@@ -284,13 +324,65 @@ def test_thousands_of_bad_rows_are_few_problems(write, document):
 def test_images_of_coco_are_found_by_their_address_too(write, document, tmp_path):
     document["images"][0].update(file_name="gone.jpg", coco_url="http://images.cocodataset.org/sub/three.jpg")
     document["images"][1].update(file_name=None, coco_url="http://images.cocodataset.org/val2017/five.jpg")
+    del document["images"][2]
     images = tmp_path / "images"
     table = read_coco(write(document))
-    assert table.image_files.tolist() == [
-        str(images / "sub/three.jpg"),
-        str(images / "five.jpg"),
-        str(images / "five.jpg"),
-    ]
+    assert table.image_files.tolist() == [str(images / "sub/three.jpg"), str(images / "five.jpg")]
+
+
+def test_an_image_given_twice_is_counted(write, document):
+    document["images"][1]["file_name"] = "sub/../seven.jpg"
+    table = read_coco(write(document))
+    assert table.image_ids.tolist() == ["7", "5"]
+    assert table.skipped() == {"repeated_file": 1, "skipped_image": 2}
+    assert "images[1] (id 3): " in str(table.problems[0])
+    assert "seven.jpg is the image with id 7 already" in table.problems[0].detail
+    # without images nothing is known of their files
+    for row in document["images"]:
+        row["file_name"] = "gone.jpg"
+    assert read_coco(write(document), require_images=False).num_images == 3
+
+
+@pytest.mark.parametrize("name", ["../private.jpg", "sub/../../private.jpg", "/private.jpg", "../images2/private.jpg"])
+def test_no_name_leads_out_of_the_image_folder(name, write, document, tmp_path):
+    private = tmp_path / "secret" / "private.jpg"
+    for file in (private, tmp_path / "secret" / "images2" / "private.jpg"):
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (WIDTH, HEIGHT)).save(file)
+    folder = tmp_path / "secret" / "images"
+    folder.symlink_to(tmp_path / "images")
+    document["images"][0]["file_name"] = str(private) if name.startswith("/") else name
+    table = read_coco(write(document, "images/instances.json"), folder)
+    assert table.skipped() == {"outside_folder": 1, "skipped_image": 1}
+    assert f"{document['images'][0]['file_name']} leads out of {folder}" in table.problems[0].detail
+    assert table.image_ids.tolist() == ["3", "5"]
+
+
+def test_links_in_the_image_folder_are_followed(write, document, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "images" / "seven.jpg").rename(tmp_path / "far" / "7.jpg")
+    (tmp_path / "images" / "seven.jpg").symlink_to(tmp_path / "far" / "7.jpg")
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "images" / "sub")
+    document["images"][1]["file_name"] = "link/three.jpg"
+    table = read_coco(write(document), check_images=True)
+    assert (table.num_images, table.problems) == (3, ())
+
+
+def test_boxes_given_twice_are_counted_and_make_no_more_pairs(write, document):
+    once = read_coco(write(document))
+    document["annotations"] += [row | {"id": row["id"] + 10} for row in document["annotations"]]
+    document["annotations"] += [{"id": 1, "image_id": 5, "category_id": 2, "bbox": [0, 0, 50, 50]}]
+    table = read_coco(write(document))
+    # the third one's id is that of another box, which is no reason to lose it
+    assert table.skipped() == {"repeated_box": 3, "repeated_id": 1}
+    assert table.problems[-1].where.endswith("annotations[5] (id 13)")
+    assert "annotations[0] has this id too" in next(p for p in table.problems if p.reason == "repeated_id").detail
+    assert table.boxes[:-1].tolist() == once.boxes.tolist()
+    assert len(build_hierarchy(table).direct) == len(build_hierarchy(once).direct) + 1
+    # another class or one more bit is another box
+    document["annotations"] = [*GOOD["annotations"], GOOD["annotations"][1] | {"category_id": 17, "id": 9}]
+    document["annotations"] += [GOOD["annotations"][1] | {"bbox": [0, 0, 50, 50.00001], "id": 10}]
+    assert read_coco(write(document)).num_boxes == 5
 
 
 json_value = st.recursive(

@@ -43,7 +43,8 @@ def same(found, table):
 def test_what_is_written_is_read_again(place, table, tmp_path):
     file = write_coco(table, tmp_path / place)
     assert file == tmp_path / place
-    same(read_coco(file), table)
+    # images elsewhere are read only where that is said
+    same(read_coco(file, None if place == "out.json" else tmp_path), table)
     assert [path.name for path in file.parent.glob("*.json")] == ["out.json"], "nothing is left beside it"
 
 
@@ -65,6 +66,8 @@ def test_boxes_come_back_to_the_bit(shares, table, tmp_path):
     corners = np.sort(np.array(shares, dtype=np.float32).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
     boxes = (corners * np.array([40, 30, 40, 30], dtype=np.float32)).astype(np.float32)
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1)]
+    # no reader gives a box twice
+    boxes = np.unique(boxes, axis=0)
     if not len(boxes):
         return
     many = replace(table, boxes=boxes, box_image=np.zeros(len(boxes), np.int32), labels=np.zeros(len(boxes), np.int32))

@@ -1,3 +1,4 @@
+import gzip
 from itertools import chain
 
 import numpy as np
@@ -33,6 +34,18 @@ def test_blocks_come_in_order_with_their_lines(tmp_path, monkeypatch, block_byte
     assert list(chain(*found)) == rows
     if block_bytes <= 100:
         assert list(chain(*cut)) == [(number, line) for number, line in enumerate(lines, 1) if line == "short"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_line_without_end_is_an_error_at_once(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(csv_blocks, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(csv_blocks, "_MAX_LINE_BYTES", 1000)
+    file = tmp_path / "numbers.csv"
+    lines = ["number", *["1"] * 60, "2" * 1_000_000, "3"]
+    content = "\n".join(lines).encode()
+    file.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(ValueError, match=r"numbers\.csv: line 62 is longer than 1,000 bytes: no row of a CSV file"):
+        list(map_blocks(file, lambda block: block.num_rows, text=[], numbers=["number"]))
 
 
 def test_an_error_in_one_block_ends_the_reading(tmp_path, monkeypatch):

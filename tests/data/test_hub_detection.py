@@ -197,19 +197,37 @@ def test_crowds_are_left_out_unless_asked_for():
     assert table.num_boxes == 2
 
 
+def test_objects_given_twice_are_counted():
+    twice = [listed(value["bbox"] * 2, value["category"] * 2) for value in GOOD]
+    features = good_features(ClassLabel(names=NAMES), False, datasets.Image())
+    expected, _ = read_hub_detection(good())
+    table, _ = read_hub_detection(Dataset.from_list(rows(twice), features=features))
+    assert table.skipped() == {"repeated_box": 3}
+    assert "#0: object 2: bbox [0.0, 0.0, 50.0, 40.0]: the same box" in str(table.problems[0])
+    for column in ("boxes", "labels", "box_image"):
+        np.testing.assert_array_equal(getattr(table, column), getattr(expected, column))
+
+
+def test_thousands_of_bad_objects_are_few_problems():
+    objects = [listed([[0, 0, 50, 40]] + [[5, 5, 0, 9]] * 3000, [0] * 3001)]
+    table, _ = read_hub_detection(Dataset.from_list(rows(objects)), box_format="xywh")
+    assert (table.skipped(), len(table.problems)) == ({"zero_area": 3000}, 21)
+
+
 def test_bad_images_are_counted(tmp_path):
     made = rows(GOOD, image_id=["a", "a", "b"])
     table, _ = read_hub_detection(Dataset.from_list(made), box_format="xywh")
     assert table.image_ids.tolist() == ["a", "b"]
     assert table.boxes.tolist()[-1] == [90, 70, 98, 79]
-    assert table.skipped()["repeated_image"] == 1
+    assert table.skipped() == {"repeated_image": 1}
 
     made = rows(GOOD)
     made[0]["image"] = {"bytes": b"no image", "path": None}
     made[1]["image"] = {"bytes": None, "path": str(tmp_path / "none.jpg")}
     table, _ = read_hub_detection(Dataset.from_list(made), box_format="xywh")
     assert table.image_ids.tolist() == ["2"]
-    assert dict(table.skipped()) == {"not_an_image": 1, "missing_file": 1}
+    assert dict(table.skipped()) == {"not_an_image": 1, "missing_file": 1, "skipped_image": 2}
+    assert "#0: object 1: its image was skipped" in str(table.problems[-1])
 
 
 def test_stated_sizes_are_taken_and_wrong_ones_come_to_light_on_reading():
@@ -241,7 +259,7 @@ def test_what_does_not_fit_has_one_clear_error():
         read_hub_detection(Dataset.from_list(rows([[1, 2]])))
     with pytest.raises(ValueError, match="the format of its 1 boxes cannot be told"):
         read_hub_detection(Dataset.from_list(rows([listed([[10, 10, 20, 20]], [0])])))
-    with pytest.raises(ValueError, match="none of its 1 objects is a usable box: not_a_box"):
+    with pytest.raises(ValueError, match=r"none of its 1 objects is a usable box \(skipped: 1 not_a_box\)"):
         read_hub_detection(Dataset.from_list(rows([listed([[10, 10, 20]], [0])])))
     with pytest.raises(ValueError, match="none of its 0 objects is a usable box: there are none"):
         read_hub_detection(good().select([1]))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_hyperbolic.data import csv_blocks, open_images
+from hf_hyperbolic.data import clipping, csv_blocks, open_images
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.open_images import read_open_images
@@ -127,7 +127,7 @@ BAD = {
     "too_small": "b1,xclick,/m/cat,1,0.1,0.102,0.2,0.6,0,0,0,0,0",
     "clipped": "b1,xclick,/m/cat,1,-0.1,0.5,0.2,0.6,0,0,0,0,0",
     "unknown_flag": "b1,xclick,/m/cat,1,0.1,0.53,0.2,0.6,0,0,yes,0,0",
-    "duplicate_row": GOOD[0].replace("xclick", "activemil"),
+    "repeated_box": GOOD[0].replace("xclick", "activemil"),
 }
 
 
@@ -137,7 +137,7 @@ def test_a_bad_row_is_counted_with_its_line(write, reason):
     table = read_open_images(write([*GOOD, "", "short", BAD[reason], "", GOOD[0].replace("0.6", "0.7")]))
     assert table.skipped() == Counter({"wrong_length": 1}) + Counter([reason])
     problem = [problem for problem in table.problems if problem.reason == reason][-1]
-    if reason == "duplicate_row":
+    if reason == "repeated_box":
         assert "image b1" in problem.where
     else:
         assert problem.where.endswith("boxes.csv: line 7")
@@ -154,6 +154,21 @@ def test_values_that_are_no_numbers(write, value):
     assert table.num_boxes == 3
     # the numbers of other rows survive the slower way
     np.testing.assert_array_equal(table.boxes, read_open_images(write(GOOD)).boxes)
+
+
+@pytest.mark.parametrize("unit", [100, 640])
+def test_boxes_in_other_units_are_refused_though_some_pass_for_shares(write, unit):
+    corners = np.random.default_rng(0).uniform(0, 0.5, (80, 2)) @ np.array([[1, 1, 0, 0], [0, 0, 1, 1]]) * unit
+    corners[:, [1, 3]] += 0.3 * unit
+    rows = [f"i{n},x,/m/cat,1,{a},{b},{c},{d},0,0,0,0,0" for n, (a, b, c, d) in enumerate(corners.tolist())]
+    rows += ["i0,x,/m/cat,1,0.2,0.9,0.2,0.9,0,0,0,0,0", "i1,x,/m/cat,1,0.2,0.9,0.1,0.9,0,0,0,0,0"]
+    # groups, which are left out before their corners are looked at, must not hide it
+    rows += [f"i{n},x,/m/cat,1,0.1,0.2,0.1,0.2,0,0,1,0,0" for n in range(200)]
+    with pytest.raises(ValueError, match=r"boxes\.csv: 80 of 82 boxes reach out .*; boxes must be shares of"):
+        read_open_images(write(rows))
+    # some over the border are cut
+    table = read_open_images(write([*GOOD, "b1,x,/m/cat,1,-0.1,0.5,0.2,0.6,0,0,0,0,0"]))
+    assert (table.num_boxes, table.skipped()) == (4, {"clipped": 1})
 
 
 def test_groups_and_depictions(write):
@@ -191,7 +206,7 @@ def test_many_problems_of_a_kind_become_one(write, monkeypatch):
             r"line 5 is not UTF-8 \(byte 0xe2",
         ),
         ("\n".join([HEADER, '"b1,x', *GOOD]).encode(), "about line 2: a quotation mark is opened and not closed"),
-        ("\n".join([HEADER, "b1,x,/m/cat,1,10,500,20,60,0,0,0,0,0"]).encode(), "none of its 1 rows .* not pixels"),
+        ("\n".join([HEADER, "b1,x,/m/cat,1,10,500,20,60,0,0,0,0,0"]).encode(), "1 of 1 boxes reach out .* not pixels"),
         ("\n".join([HEADER, "b1,x,/m/cat,1,a,b,c,d,0,0,0,0,0"]).encode(), r"skipped: 1 not_a_box\)$"),
     ],
 )
@@ -249,10 +264,10 @@ def test_matches_a_loop_over_rows(tmp_path_factory, rows, block_bytes):
 
 def test_equal_hashes_of_different_rows_stay(write, monkeypatch):
     # a hash that says nothing must not make duplicates
-    monkeypatch.setattr(open_images, "_hash", lambda rows: np.zeros(len(rows.code), np.uint64))
+    monkeypatch.setattr(clipping, "_hash", lambda image, *_: np.zeros(len(image), np.uint64))
     table = read_open_images(write([*GOOD, GOOD[0]]))
     assert table.num_boxes == 3
-    assert table.skipped() == {"duplicate_row": 1}
+    assert table.skipped() == {"repeated_box": 1}
 
 
 DATA = os.environ.get("HF_HYPERBOLIC_DATA")

@@ -68,22 +68,21 @@ def calls(monkeypatch, table):
     return made
 
 
-# where the annotations lie, where the image lies, the folder that must be found; None: the reader's own choice
+# where the annotations lie, and the image
 COCO_LAYOUTS = {
-    "beside": ("instances_val.json", "one.jpg", ""),
-    "images": ("instances_val.json", "images/one.jpg", "images"),
-    "official": ("annotations/instances_val2017.json", "val2017/one.jpg", "val2017"),
-    "official, images": ("annotations/instances_val2017.json", "images/val2017/one.jpg", "images/val2017"),
-    "annotations and images": ("annotations/instances_val.json", "images/one.jpg", "images"),
-    "a folder each": ("val/_annotations.coco.json", "val/one.jpg", "val"),
-    "images missing": ("instances_val.json", "elsewhere/one.jpg", None),
+    "beside": ("instances_val.json", "one.jpg"),
+    "images": ("instances_val.json", "images/one.jpg"),
+    "official": ("annotations/instances_val2017.json", "val2017/one.jpg"),
+    "official, images": ("annotations/instances_val2017.json", "images/val2017/one.jpg"),
+    "annotations and images": ("annotations/instances_val.json", "images/one.jpg"),
+    "a folder each": ("val/_annotations.coco.json", "val/one.jpg"),
 }
 
 
 @pytest.mark.parametrize("layout", COCO_LAYOUTS)
 @pytest.mark.parametrize("other", [False, True])
 def test_coco_folders(layout, other, tmp_path, calls):
-    annotations, image, folder = COCO_LAYOUTS[layout]
+    annotations, image = COCO_LAYOUTS[layout]
     file = write(tmp_path / annotations, INSTANCES)
     picture(tmp_path / image)
     if other:
@@ -96,18 +95,20 @@ def test_coco_folders(layout, other, tmp_path, calls):
         assert name == "read_coco"
         assert arguments == {
             "annotation_file": file,
-            "image_folder": None if folder is None else tmp_path / folder,
             "min_size": 2,
             "include_crowd": True,
         }
 
 
-def test_a_coco_folder_is_really_read(tmp_path):
-    write(tmp_path / "annotations" / "instances_val2017.json", INSTANCES)
-    file = picture(tmp_path / "val2017" / "one.jpg")
-    found = read_boxes(tmp_path, "val")
-    assert found.image_files.tolist() == [str(file)]
-    assert found.boxes.tolist() == [[0, 0, 10, 10]]
+@pytest.mark.parametrize("layout", COCO_LAYOUTS)
+def test_a_coco_folder_is_really_read(layout, tmp_path):
+    annotations, image = COCO_LAYOUTS[layout]
+    annotation_file = write(tmp_path / annotations, INSTANCES)
+    file = picture(tmp_path / image)
+    # from the folder and, by the same search, from the file alone
+    for found in (read_boxes(tmp_path, "val"), read_coco(annotation_file)):
+        assert found.image_files.tolist() == [str(file)]
+        assert found.boxes.tolist() == [[0, 0, 10, 10]]
 
 
 def test_image_names_with_the_split_in_them_are_not_looked_for_twice(tmp_path):
@@ -120,7 +121,14 @@ def test_image_names_with_the_split_in_them_are_not_looked_for_twice(tmp_path):
 def test_absolute_image_names(tmp_path):
     file = picture(tmp_path / "far" / "one.jpg")
     document = INSTANCES | {"images": [INSTANCES["images"][0] | {"file_name": str(file)}]}
-    assert read_boxes(write(tmp_path / "a" / "some.json", document)).image_files.tolist() == [str(file)]
+    annotations = write(tmp_path / "a" / "some.json", document)
+    with pytest.raises(ValueError, match=r"none of its 1 images can be used \(skipped: 1 outside_folder\)"):
+        read_boxes(annotations)
+    for folder in (tmp_path, tmp_path / "far", "/"):
+        assert read_boxes(annotations, image_folder=folder).image_files.tolist() == [str(file)]
+    # of the same set
+    annotations = write(tmp_path / "annotations" / "some.json", document)
+    assert read_boxes(annotations).image_files.tolist() == [str(file)]
 
 
 def test_a_given_image_folder_wins(tmp_path):
@@ -144,15 +152,25 @@ def test_lvis(name, document, tmp_path, calls):
     write(tmp_path / "lvis_v1_train.json", LVIS)
     for source in (tmp_path, file):
         assert read_source(source, "val").format == "lvis"
-        assert calls.pop() == ("read_lvis", {"annotation_file": file, "image_folder": None, "min_size": 4.0})
+        assert calls.pop() == ("read_lvis", {"annotation_file": file, "min_size": 4.0})
 
 
-def test_lvis_images_are_found_by_their_address(tmp_path, calls):
-    image = {"id": 1, "coco_url": "http://images.cocodataset.org/train2017/one.jpg", "width": 20, "height": 20}
+@pytest.mark.parametrize("name", ["some.json", "some.json.gz"])
+def test_compressed_json(name, tmp_path, calls):
+    for content, format in ((INSTANCES, "coco"), (LVIS, "lvis")):
+        (tmp_path / name).write_bytes(gzip.compress(json.dumps({"info": "x" * 5_000_000} | content).encode()))
+        assert read_source(tmp_path / name).format == format
+    # what is wrong is the reader's to say
+    (tmp_path / name).write_bytes(b"\x1f\x8bno gzip")
+    assert read_source(tmp_path / name).format == "coco"
+
+
+def test_lvis_images_are_found_by_their_address(tmp_path):
+    image = LVIS["images"][0] | {"coco_url": "http://images.cocodataset.org/train2017/one.jpg"}
+    del image["file_name"]
     write(tmp_path / "annotations" / "lvis_v1_val.json", LVIS | {"images": [image]})
-    picture(tmp_path / "images" / "train2017" / "one.jpg")
-    read_source(tmp_path, "val")
-    assert calls.pop()[1]["image_folder"] == tmp_path / "images"
+    file = picture(tmp_path / "images" / "train2017" / "one.jpg")
+    assert read_boxes(tmp_path, "val").image_files.tolist() == [str(file)]
 
 
 @pytest.mark.parametrize("below", ["", "VOC2007", "VOCdevkit/VOC2012"])
@@ -161,6 +179,9 @@ def test_voc(below, tmp_path, calls):
     write(root / "Annotations" / "1.xml")
     assert read_source(tmp_path, include_parts=False).format == "voc"
     assert calls.pop() == ("read_voc", {"folder": root, "split": None, "min_size": 4.0, "include_parts": False})
+    # without lists a split is only a name
+    read_source(tmp_path, "train")
+    assert calls.pop()[1]["split"] is None
     write(root / "ImageSets" / "Main" / "val.txt")
     read_source(tmp_path, "validation")
     assert calls.pop()[1]["split"] == "val"
@@ -272,7 +293,7 @@ def test_files_of_no_known_format(tmp_path):
     for name, content in {"a.csv": "a,b\n", "b.txt": "x", "c.csv": "", "d.csv.gz": "no gzip"}.items():
         with pytest.raises(FileNotFoundError, match="not an annotation file of a known format"):
             read_source(write(tmp_path / name, content))
-    with pytest.raises(ValueError, match=r"e\.json: not valid JSON"):
+    with pytest.raises(ValueError, match=r"e\.json: the file is empty"):
         read_source(write(tmp_path / "e.json", ""))
     with pytest.raises(FileNotFoundError, match=r"f\.json: no such file"):
         read_source(tmp_path / "f.json")

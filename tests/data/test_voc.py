@@ -161,6 +161,24 @@ def test_bad_objects_are_skipped_and_named_by_their_number(voc, second, reason, 
     assert table.boxes.tolist() == [[0, 0, 40, 40], [10, 20, 30, 40]]
 
 
+@pytest.mark.parametrize("name", ["../../private.jpg", "sub/../../../private.jpg", "absolute"])
+def test_no_filename_leads_out_of_the_folder(voc, tmp_path, name):
+    private = tmp_path / "private.jpg"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(private)
+    name = str(private) if name == "absolute" else name
+    root = voc(a=page(thing()), x=page(thing(), name=name), c=page(name=str(private)))
+    table = read_voc(root)
+    # c has an image of its own, whatever it states
+    assert table.image_ids.tolist() == ["a", "c"]
+    assert table.skipped() == {"outside_folder": 1, "skipped_image": 1}
+    assert f"<filename> {name!r} leads out of" in table.problems[0].detail
+    # nor does a line of a list
+    (tmp_path / "private.xml").write_text(page(thing()))
+    (root / "ImageSets" / "Main" / "val.txt").write_text("a\n../../private\n")
+    table = read_voc(root, "val")
+    assert (table.image_ids.tolist(), table.skipped()) == (["a"], {"outside_folder": 1})
+
+
 def test_bad_parts_are_named_by_their_number(voc):
     person = thing("person", (1, 1, 60, 60), part("head", (1, 1, 20, 20)) + part("hand", (9, 9, 5, 5)))
     table = read_voc(voc(a=page(thing(), person)))
@@ -295,7 +313,7 @@ def test_images_of_other_suffixes_and_names(voc):
 def test_an_image_has_one_annotation_file(voc):
     table = read_voc(voc(a=page(thing()), d=page(thing(), name="a.jpg")))
     assert table.image_ids.tolist() == ["a"]
-    assert table.skipped() == {"repeated_image": 1, "skipped_image": 1}
+    assert table.skipped() == {"repeated_file": 1, "skipped_image": 1}
     assert table.problems[0].where.endswith("d.xml")
     assert re.search(r"a\.jpg is that of a\.xml too", table.problems[0].detail)
 
