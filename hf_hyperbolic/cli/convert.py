@@ -1,6 +1,8 @@
 """`data convert`: any source as COCO JSON or as Parquet."""
 
 import argparse
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +49,9 @@ def _to_coco(source: "Source", options: argparse.Namespace) -> int:
         raise ValueError("--deny has no meaning for --to coco, which holds boxes and no pairs")
     file = write_coco(table, options.output)
     print(f"wrote {table.num_images:,} images with {table.num_boxes:,} boxes: {file}; without {_NOT_IN_COCO}")
+    folder = os.path.commonpath([os.path.dirname(name) for name in table.image_files.tolist()])
+    if not Path(folder).is_relative_to(file.parent):
+        print(f"its images lie elsewhere: read it with --image-folder {shlex.quote(folder)}")
     _print_counts(table.skipped())
     return 0
 

@@ -19,7 +19,8 @@ def write_coco(table: BoxTable, file: str | os.PathLike[str]) -> Path:
     either: masks, crowd flags, licences, and the ids of annotations and categories.
 
     Image files keep their place: `file_name` is relative to where `read_coco` looks (the folder `images` beside the
-    JSON, else its folder) for images below it, and absolute for others. Ids of images become numbers where all of
+    JSON, else its folder) if all images lie below it, and absolute otherwise: `read_coco` then has to be told an
+    `image_folder` that holds them. Ids of images become numbers where all of
     them are. A relative table is written in pixels, for which every image's header is read. A federation is written
     as LVIS writes it (`neg_category_ids`, `not_exhaustive_category_ids`).
 
@@ -62,10 +63,13 @@ def write_coco(table: BoxTable, file: str | os.PathLike[str]) -> Path:
 
 def _images(table: BoxTable, ids: list[Any], sizes: np.ndarray, path: Path) -> list[dict[str, Any]]:
     root = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
-    images: list[dict[str, Any]] = []
-    for number, (name, size) in enumerate(zip(table.image_files.tolist(), sizes.tolist(), strict=True)):
-        place = Path(name).relative_to(root).as_posix() if Path(name).is_relative_to(root) else name
-        images.append({"id": ids[number], "file_name": place, "width": size[0], "height": size[1]})
+    places = table.image_files.tolist()
+    if all(Path(name).is_relative_to(root) for name in places):
+        places = [Path(name).relative_to(root).as_posix() for name in places]
+    images: list[dict[str, Any]] = [
+        {"id": ids[number], "file_name": place, "width": size[0], "height": size[1]}
+        for number, (place, size) in enumerate(zip(places, sizes.tolist(), strict=True))
+    ]
     if table.federation:
         for key, pairs in (
             ("neg_category_ids", table.federation.verified_absent),

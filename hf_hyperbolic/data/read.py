@@ -206,7 +206,7 @@ def _reader(entry: Format, options: dict[str, Any]) -> Callable[..., Any]:
     parameters = {
         name: parameter
         for name, parameter in signature.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in entry.takes
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("min_size", "image_folder")
     }
     unknown = sorted(set(options) - set(parameters))
     if unknown:

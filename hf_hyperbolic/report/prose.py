@@ -1,6 +1,6 @@
 """The report's sentences. Those that state a number are built from the results; none is typed in."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +165,22 @@ def _blind_points(results: Mapping[str, Any], measures: Mapping[str, str]) -> li
     return points
 
 
-def gallery_key() -> Markup:
-    """What the marks of the galleries mean."""
+def gallery_key(measures: Collection[str]) -> Markup:
+    """What the marks of the galleries mean, and the numbers of the measures that rank them."""
+    bases = {measure.partition("+")[0] for measure in measures}
+    numbers = [
+        words
+        for words, those in (
+            ("the angle below a label: 180° is a perfect fit", ("alpha", "beta", "euclidean_alpha", "euclidean_beta")),
+            ("the distance below a label: smaller is better", ("distance",)),
+            ("the similarity below a label: 1 is the same direction", ("cosine",)),
+        )
+        if bases & {*those}
+    ]
     entries = (
         Markup('<span class="right"><span class="mark" aria-hidden="true">✓</span>right: the classes fit</span>'),
         Markup('<span class="wrong"><span class="mark" aria-hidden="true">✗</span>wrong</span>'),
         Markup('<span class="hit"><span class="own" style="display:inline;margin-right:7px">own image</span></span>'),
-        text("the angle below a label: 180° is a perfect fit"),
+        *map(text, numbers),
     )
     return tag("div", join(entries), class_="key")

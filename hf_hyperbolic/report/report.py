@@ -161,7 +161,13 @@ def _galleries(
 ) -> Markup:
     parts = [render_gallery(gallery, hierarchy, crop_of) for gallery in found]
     lead = f"{drawn} Below each, the best of what it brings back, the best first."
-    return html.section("retrieval", "Retrieval in both directions", prose.gallery_key(), *parts, lead=lead)
+    return html.section(
+        "retrieval",
+        "Retrieval in both directions",
+        prose.gallery_key([gallery.measure for gallery in found]),
+        *parts,
+        lead=lead,
+    )
 
 
 def _space(

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hf_hyperbolic.data.boxes import BoxTable, Federation
+from hf_hyperbolic.data.boxes import BoxTable, Federation, drop_images
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.coco_writer import write_coco
 from hf_hyperbolic.data.images import BrokenImageError
@@ -49,9 +49,15 @@ def test_what_is_written_is_read_again(place, table, tmp_path):
 
 
 def test_files_below_are_named_relative_to_where_the_reader_looks(table, tmp_path):
-    images = json.loads(write_coco(table, tmp_path / "out.json").read_text())["images"]
-    assert [image["file_name"] for image in images] == ["b.png", "sub/a.png", str(tmp_path / "far" / "c.png")]
-    assert [image["id"] for image in images] == [12, 3, 5]
+    def names(of):
+        file = tmp_path / "out.json"
+        images = json.loads(write_coco(of, file).read_text())["images"]
+        file.unlink()
+        return [image["id"] for image in images], [image["file_name"] for image in images]
+
+    assert names(drop_images(table, [2], [])) == ([12, 3], ["b.png", "sub/a.png"])
+    # one folder must do for all of them
+    assert names(table) == ([12, 3, 5], table.image_files.tolist())
 
 
 @pytest.mark.parametrize("ids", [["007", "3", "5"], ["a", "b", "c"], ["1", "2", "٣"]])
