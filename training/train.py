@@ -196,17 +196,13 @@ def main(argv: list[str] | None = None) -> None:
             )
         loss, parts = objective(model, embeds, masks, args)
         if not math.isfinite(parts["loss"]):
-            stop_with_batch(
-                f"the loss is {parts['loss']}", feed, batch, output, progress.step, accelerator.process_index
-            )
+            stop_with_batch(f"the loss is {parts['loss']}", feed, batch, output, accelerator, progress.step)
         accelerator.backward(loss)
         if args.max_grad_norm:
             length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
             # fp16 overflows now and then, and its gradient scaler skips such a step
             if precision != "fp16" and not torch.isfinite(torch.as_tensor(length)):
-                stop_with_batch(
-                    "the gradient is not finite", feed, batch, output, progress.step, accelerator.process_index
-                )
+                stop_with_batch("the gradient is not finite", feed, batch, output, accelerator, progress.step)
         optimizer.step()
         model.clamp_scalars_()
         optimizer.zero_grad()

@@ -57,7 +57,6 @@ def test_the_configurations_that_ship_can_be_read():
         {"loss": "cosine", "own_weight": 0.5},
         {"mated_boxes_per_scene": 2, "mates_per_box": 0},
         {"stream": True},
-        {"stream": True, "data": "set", "threshold": 0.7},
         {"deny_pairs": ["tree"]},
         {"children_measure": "similarity"},
     ],
