@@ -7,7 +7,7 @@ import numpy as np
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.report.gallery import CropOf, node_name
 from hf_hyperbolic.report.html import Markup, image, join, tag, text, thumbnail_uri
-from hf_hyperbolic.report.style import level_colour, level_name
+from hf_hyperbolic.report.style import DEEPEST, level_colour, level_name
 
 _SCENE_PIXELS = 720
 _MOST_BOXES = 14
@@ -60,7 +60,7 @@ def render_example(hierarchy: Hierarchy, chosen: int, crop_of: CropOf) -> Markup
         f'<image href="{text(uri)}" width="{width:g}" height="{height:g}" preserveAspectRatio="none"/>'
         f"{''.join(drawn)}</svg>"
     )
-    used = sorted({int(hierarchy.level[node]) for node in members})
+    used = sorted({min(int(hierarchy.level[node]), DEEPEST) for node in members})
     key = join(tag("span", level_name(level), class_="level", style=f"--level:{level_colour(level)}") for level in used)
     left = tag("div", join([Markup(picture), tag("p", key, class_="key", style="margin-top:10px")]))
     tree = tag("ul", _branch(hierarchy, chosen, crop_of), class_="tree")

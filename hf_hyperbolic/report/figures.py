@@ -33,7 +33,12 @@ LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 9.5, "labelcolor": INK}
 _PANELS: dict[str, tuple[str, dict[str, str]]] = {
     "loss": (
         "Loss",
-        {"loss_parent_to_child": "parent → child", "loss_child_to_parent": "child → parent", "loss": "both"},
+        {
+            "loss_parent_to_child": "parent → child",
+            "loss_child_to_parent": "child → parent",
+            "loss_similarity": "similarity, before its weight",
+            "loss": "all, weighted",
+        },
     ),
     "curvature": ("Curvature", {"curvature": "c of the space of curvature −c"}),
     "temperature": ("Temperature", {"temperature": "τ"}),
@@ -42,9 +47,14 @@ _PANELS: dict[str, tuple[str, dict[str, str]]] = {
 _COLOURS = {
     "loss_parent_to_child": LEVEL_COLOURS[1],
     "loss_child_to_parent": LEVEL_COLOURS[2],
+    "loss_similarity": LEVEL_COLOURS[3],
     "radius_box": LEVEL_COLOURS[1],
 }
-_DASHES = {"loss_child_to_parent": SYSTEM_DASHES[1], "radius_box": SYSTEM_DASHES[1]}
+_DASHES = {
+    "loss_child_to_parent": SYSTEM_DASHES[1],
+    "loss_similarity": SYSTEM_DASHES[2],
+    "radius_box": SYSTEM_DASHES[1],
+}
 
 
 def training_curves(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:

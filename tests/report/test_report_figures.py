@@ -44,7 +44,7 @@ def test_training_curves_draw_what_was_logged(metrics):
     figures = training_curves(metrics)
     assert list(figures) == ["loss", "curvature", "temperature", "radius", "validation"]
     lines = {line.get_label(): line for line in figures["loss"].axes[0].lines}
-    assert {"parent → child", "child → parent", "both"} <= set(lines)
+    assert {"parent → child", "child → parent", "all, weighted"} <= set(lines)
     raw = figures["loss"].axes[0].lines[4]
     assert raw.get_xdata().tolist() == list(range(10, 210, 10))
     np.testing.assert_allclose(raw.get_ydata(), [5 - step / 100 for step in range(10, 210, 10)])
