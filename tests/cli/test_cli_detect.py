@@ -144,3 +144,11 @@ def test_it_is_a_command_and_its_errors_end_as_those_of_others(folder, tmp_path,
     assert str(tmp_path / "model") in ends(*words, tmp_path / "model")
     monkeypatch.setattr(detect, "load_detector", lambda model, device: Stub())
     assert "score_threshold must be in [0, 1], got 3.0" in ends(*words, "m", "--score-threshold", 3)
+
+
+@pytest.mark.parametrize("device", ["cuda:97", "nonsense"])
+def test_a_device_that_is_not_there_is_one_clear_error(device):
+    detect.check_device(None)
+    detect.check_device("cpu")
+    with pytest.raises(ValueError, match=f"--device {device}: not to be had here"):
+        detect.check_device(device)

@@ -323,3 +323,8 @@ def test_pairs(source, capsys):
     # the handle in the house is the door's; the other handle lies outside
     assert [" ".join(row[7:]) for row in rows] == ["house > door", "house > handle", "door > handle"]
     assert [row[:4] for row in rows] == [["2", "2", "2", "2"], ["2", "4", "2", "2"], ["2", "4", "2", "2"]]
+
+
+def test_what_has_an_argument_of_its_own_is_no_option(source, capsys):
+    status, _, error = run(capsys, "inspect", source, "--split", "val", "--option", "min_size=8")
+    assert (status, error) == (2, "error: --option min_size: give it as --min-size, or the source by its place\n")

@@ -337,3 +337,19 @@ def test_every_format_is_offered_by_the_command_line():
     from hf_hyperbolic.cli.source import FORMAT_NAMES
 
     assert ("auto", *(entry.name for entry in FORMATS)) == FORMAT_NAMES
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"include_crowd": "yes"}, "include_crowd of format coco is true or false, got 'yes'"),
+        ({"annotation_file": "x"}, "format coco takes no annotation_file"),
+        ({"min_size": float("nan")}, "must be 0 or a positive number, got nan"),
+        ({"min_size": -5.0}, "must be 0 or a positive number, got -5.0"),
+    ],
+)
+def test_values_that_make_no_sense(tmp_path, options, message):
+    file = write(tmp_path / "instances_val.json", INSTANCES)
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.jpg")
+    with pytest.raises(ValueError, match=message):
+        read_source(file, **options)
