@@ -1,4 +1,4 @@
-"""Figures of one ranking per query: recall, precision, average precision, interpolated precision-recall.
+"""Figures of one ranking per query: precision, average precision, interpolated precision-recall.
 
 Everything works on a tile of queries, so that a (Q, G) matrix of a large set need never be held. Ties go to the lower
 gallery index, so a figure does not depend on a sorting routine's whims. An item of score `-inf` is excluded: it is
@@ -130,12 +130,6 @@ def resolve_k(k: K, gallery: int) -> int:
 def k_name(k: K) -> str:
     """`10` for ten items, `50%` for half the gallery: the part of a figure's name after `@`."""
     return f"{100 * k:g}%" if isinstance(k, float | np.floating) else str(k)
-
-
-def recall_at(ranking: Ranking, k: int) -> torch.Tensor:
-    """Share of the relevant items among the first k, (Q,) float64; NaN for a query without relevant items."""
-    k = min(k, ranking.hits.shape[1])
-    return ranking.hits[:, k - 1].double() / ranking.total.double()
 
 
 def precision_at(ranking: Ranking, k: int) -> torch.Tensor:
