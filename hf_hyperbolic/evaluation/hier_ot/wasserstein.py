@@ -1,7 +1,7 @@
 """Wasserstein distance between distributions over classes, row by row, for three kinds of ground."""
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -95,8 +95,9 @@ def wasserstein_cost(p: np.ndarray, q: np.ndarray, cost: np.ndarray) -> np.ndarr
     if _STEPS_PER_CELL * cells > len(used) ** 3 and is_metric(cost):
         shared = np.minimum(p_rows, q_rows)
         p_rows, q_rows = p_rows - shared, q_rows - shared
+    emd2 = _pot_emd2()
     rows = tqdm(range(len(p_rows)), desc="optimal transport", unit="row", delay=5, leave=False)
-    distances = [_solve(p_rows[row], q_rows[row], cost) for row in rows]
+    distances = [_solve(emd2, p_rows[row], q_rows[row], cost) for row in rows]
     return np.array(distances, dtype=np.float64).reshape(p.shape[:-1])
 
 
@@ -142,10 +143,17 @@ def is_metric(cost: np.ndarray) -> bool:
     return all((cost <= cost[:, [middle]] + (cost[middle] + slack)).all() for middle in range(len(cost)))
 
 
-def _solve(p: np.ndarray, q: np.ndarray, cost: np.ndarray) -> float:
-    """Distance of two rows of equal mass, by the programme over their classes."""
-    import ot
+def _pot_emd2() -> Callable[..., Any]:
+    """POT, which only this ground needs, takes seconds to import."""
+    try:
+        from ot import emd2
+    except ImportError as error:
+        raise ImportError("optimal transport with a cost matrix needs POT: pip install pot") from error
+    return emd2
 
+
+def _solve(emd2: Callable[..., Any], p: np.ndarray, q: np.ndarray, cost: np.ndarray) -> float:
+    """Distance of two rows of equal mass, by the programme over their classes."""
     sources, targets = np.flatnonzero(p), np.flatnonzero(q)
     # what is left on one side alone is rounding
     if not len(sources) or not len(targets):
@@ -153,7 +161,7 @@ def _solve(p: np.ndarray, q: np.ndarray, cost: np.ndarray) -> float:
     a, b = p[sources], q[targets]
     part = np.ascontiguousarray(cost[np.ix_(sources, targets)])
     # POT asks for totals equal to the last bit
-    distance, log = ot.emd2(a / a.sum(), b / b.sum(), part, numItermax=_MOST_STEPS, log=True)
+    distance, log = emd2(a / a.sum(), b / b.sum(), part, numItermax=_MOST_STEPS, log=True)
     if log["warning"]:
         raise RuntimeError(f"optimal transport over {part.shape} classes was not solved: {log['warning']}")
     return float(distance) * (a.sum() + b.sum()) / 2
