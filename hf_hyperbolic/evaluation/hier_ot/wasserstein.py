@@ -96,7 +96,7 @@ def wasserstein_cost(p: np.ndarray, q: np.ndarray, cost: np.ndarray) -> np.ndarr
         shared = np.minimum(p_rows, q_rows)
         p_rows, q_rows = p_rows - shared, q_rows - shared
     emd2 = _pot_emd2()
-    rows = tqdm(range(len(p_rows)), desc="optimal transport", unit="row", delay=5, leave=False)
+    rows = tqdm(range(len(p_rows)), desc="optimal transport", unit="row", delay=5, mininterval=1, leave=False)
     distances = [_solve(emd2, p_rows[row], q_rows[row], cost) for row in rows]
     return np.array(distances, dtype=np.float64).reshape(p.shape[:-1])
 
