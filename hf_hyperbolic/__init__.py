@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from hf_hyperbolic.metric_names import register_metric
+
 if TYPE_CHECKING:
     from hf_hyperbolic import euclidean, lorentz
     from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
@@ -61,6 +63,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+register_metric()
 # AutoModel must know the model as soon as this package is imported, and to tell it takes importing transformers and
 # torch, many times as long as anything else here: the command line waits until a command asks for the model
 if not _is_command_line():
