@@ -15,6 +15,9 @@ import numpy as np
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.entailment import PairScorer
 
+# exceeds what the cosines of a whole image's edges add up to
+_BEFORE_ALL_OTHERS = 1e4
+
 
 def recover_tree(scores: np.ndarray) -> np.ndarray:
     """The maximum spanning arborescence of pairwise scores.
@@ -83,6 +86,26 @@ def edge_f1(hierarchy: Hierarchy, scorer: PairScorer | None, max_images: int = 2
         true = true_edges.get(image, set())
         values[image] = 2 * len(found & true) / (len(found) + len(true))
     return values
+
+
+def nearest_container(beta: PairScorer, similarity: PairScorer) -> PairScorer:
+    """Scores for `edge_f1`: of the nodes that hold a node, the one that it resembles most is its parent.
+
+    A node holds another where the interior angle at it is obtuse, so that the other lies on its far side as seen from
+    the origin. All ancestors do, and angles at them say little about which is the direct one; the direct parent is the
+    one whose direction is nearest.
+
+    Args:
+        beta: scores pairs by the interior angle at the first, radians.
+        similarity: scores pairs by the cosine of the angle between them.
+    """
+
+    def score(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        holds = beta(first, second) > np.pi / 2
+        # any edge from a node that holds comes before every edge from one that does not
+        return similarity(first, second) + _BEFORE_ALL_OTHERS * holds
+
+    return score
 
 
 def random_scorer(seed: int = 0) -> PairScorer:

@@ -2,10 +2,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_hyperbolic.evaluation.tree_recovery import edge_f1, random_scorer, recover_tree
+from hf_hyperbolic import lorentz
+from hf_hyperbolic.evaluation.scorer import EmbeddingScorer
+from hf_hyperbolic.evaluation.tree_recovery import edge_f1, nearest_container, random_scorer, recover_tree
 
 
 def is_arborescence(parent):
@@ -67,6 +70,26 @@ def test_few_boxes_and_undrawn_images_are_left_out(make_hierarchy):
     hierarchy = make_hierarchy(seed=0, images=8, boxes=6, empty=2)
     assert np.isnan(edge_f1(hierarchy, None)[6:]).all()
     assert np.isfinite(edge_f1(hierarchy, None, max_images=3)).sum() == 3
+
+
+def test_embeddings_that_are_a_tree_give_it_back(make_hierarchy):
+    """Each child beyond its parent and a little aside: its direct parent holds it, and points nearly where it does."""
+    hierarchy = make_hierarchy(seed=3, images=4, boxes=5)
+    rng = np.random.default_rng(0)
+    tangent = rng.normal(size=(hierarchy.num_nodes, 256)) * 0.02
+    parents = {v: u for u, v in hierarchy.direct.tolist()}  # one of them, where there are two
+    for node in np.argsort(hierarchy.level, kind="stable").tolist():
+        if node in parents:
+            step = rng.normal(size=256)
+            tangent[node] = 1.5 * tangent[parents[node]] + 0.4 * step / np.linalg.norm(step)
+    embeds = lorentz.exp_map0(torch.from_numpy(tangent), 1.0).float()
+    beta, cosine = (EmbeddingScorer(embeds, measure, 1.0).pairs for measure in ("beta", "cosine"))
+    values = edge_f1(hierarchy, nearest_container(beta, cosine))
+    count = np.bincount(hierarchy.direct[:, 1], minlength=hierarchy.num_nodes)
+    for image in range(4):
+        direct = count[hierarchy.image_nodes(image)]
+        boxes = len(direct) - 1
+        assert values[image] == pytest.approx(2 * boxes / (boxes + direct.sum()))
 
 
 def test_bad_scores_are_refused():
