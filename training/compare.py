@@ -35,20 +35,21 @@ COSINE = [
     "--parents_measure",
     "cosine",
 ]
+EUCLIDEAN = ["--geometry", "euclidean", "--children_measure", "euclidean_beta", "--parents_measure", "euclidean_beta"]
 SYSTEMS: dict[str, list[str]] = {
     # all positives alike
     "cosine contrast": [*COSINE, "--similarity_own_weight", "0"],
     # the very contrast that stands beside the angles in the recipe at hand, without the angles
     "cosine contrast, own share": COSINE,
-    "hyperbolic angle alone": ["--similarity_weight", "0"],
-    "Euclidean angle + similarity": [
-        "--geometry",
-        "euclidean",
-        "--children_measure",
-        "euclidean_beta",
-        "--parents_measure",
-        "euclidean_beta",
-    ],
+    # Euclidean contrast and a tenth of contrast on hyperbolic distance
+    "HCL": ["--loss", "hcl", "--temperature_init", "0.2", "--similarity_own_weight", "0"],
+    "MERU cones": ["--loss", "meru", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
+    "HyCoCLIP cones": ["--loss", "hycoclip", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
+    "ACCEPT": ["--loss", "single_positive", "--temperature_init", "0.07"],
+    # the paper's, as we read it, and its Euclidean variant
+    "Euclidean angle": [*EUCLIDEAN, "--similarity_weight", "0", "--temperature_init", "0.07"],
+    "hyperbolic angle": ["--similarity_weight", "0", "--temperature_init", "0.07"],
+    "Euclidean angle + similarity": EUCLIDEAN,
     "hyperbolic angle + similarity": [],
 }
 Figures = dict[str, dict[str, float | None]]

@@ -2,13 +2,22 @@
 
 from hf_hyperbolic.losses.angle import angle_loss
 from hf_hyperbolic.losses.cosine import cosine_loss
+from hf_hyperbolic.losses.distance import distance_loss
+from hf_hyperbolic.losses.entailment_cone import cone_loss, half_aperture
+from hf_hyperbolic.losses.hcl import hcl_loss
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce, multi_positive_info_nce
+from hf_hyperbolic.losses.single_positive import single_positive_angle_loss
 
 __all__ = [
     "LossOutput",
     "PairMasks",
     "angle_loss",
     "bidirectional_info_nce",
+    "cone_loss",
     "cosine_loss",
+    "distance_loss",
+    "half_aperture",
+    "hcl_loss",
     "multi_positive_info_nce",
+    "single_positive_angle_loss",
 ]

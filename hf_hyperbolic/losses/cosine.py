@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce
+from hf_hyperbolic.losses.similarity_masks import undirected
 
 CITATION = """@inproceedings{khosla2020supervised,
   title = {Supervised Contrastive Learning},
@@ -25,7 +26,4 @@ def cosine_loss(embeds: Tensor, masks: PairMasks, temperature: Tensor | float, o
     """
     unit = F.normalize(embeds.float(), dim=-1)
     logits = unit @ unit.T / temperature
-    related = masks.own | masks.cross
-    # similarity has no direction: the reverse of a positive pair is the same number, and must not be a negative
-    masks = PairMasks(masks.own, masks.cross, masks.ignored | (related.T & ~related))
-    return bidirectional_info_nce(logits, logits, masks, own_weight)
+    return bidirectional_info_nce(logits, logits, undirected(masks), own_weight)

@@ -27,6 +27,9 @@ IMMATERIAL = {
 }  # fmt: skip
 
 
+LOSSES = ("angle", "cosine", "single_positive", "hcl", "meru", "hycoclip")
+
+
 @dataclass
 class TrainArguments:
     """Settings of one run; the defaults train on the embedded scenes on a CPU."""
@@ -99,7 +102,12 @@ class TrainArguments:
     flip: bool = field(default=True, metadata={"help": "mirror images at random"})
 
     # loss
-    loss: str = field(default="angle", metadata={"help": "angle or cosine"})
+    loss: str = field(
+        default="angle",
+        metadata={
+            "help": "angle; or of the systems to compare with: cosine, single_positive (ACCEPT), hcl, meru, hycoclip"
+        },
+    )
     own_weight: float = field(
         default=0.0, metadata={"help": "share of the angle loss that looks at own-image pairs alone"}
     )
@@ -146,7 +154,7 @@ class TrainArguments:
     def __post_init__(self) -> None:
         choices = {
             "geometry": ("lorentz", "euclidean"),
-            "loss": ("angle", "cosine"),
+            "loss": LOSSES,
             "cross_parents": ("scene", "all", "none"),
             "crop_mode": ("resize", "pad"),
             "projection_norm": ("none", "batchnorm"),
@@ -181,8 +189,10 @@ class TrainArguments:
         for name in ("image_cache_gb", "min_box_size"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
-        if self.loss == "cosine" and self.own_weight:
-            raise ValueError("--own_weight is of the angle loss; that of --loss cosine is --similarity_own_weight")
+        if self.loss != "angle" and self.own_weight:
+            raise ValueError("--own_weight is of the angle loss; that of contrasts is --similarity_own_weight")
+        if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
+            raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")
         if self.mated_boxes_per_scene and not self.mates_per_box:
             raise ValueError("--mated_boxes_per_scene needs --mates_per_box of at least 1")
         if self.similarity_temperature <= 0:

@@ -11,9 +11,10 @@ def ranking_measures(args: TrainArguments) -> dict[str, str]:
     Pairs (does this contain that?) are always judged by beta: whichever else ranks well may know no direction.
     """
     angle = "euclidean_beta" if args.geometry == "euclidean" else "beta"
-    default = "cosine" if args.loss == "cosine" else angle
+    # a contrast ranks by what it contrasts; HyCoCLIP's cones open from part to whole, and HCL has none
+    default = {"cosine": "cosine", "hcl": "distance", "meru": "distance", "hycoclip": "distance"}.get(args.loss, angle)
     return {
         "children": args.children_measure or default,
         "parents": args.parents_measure or default,
-        "pairs": default,
+        "pairs": "cosine" if args.loss == "cosine" else angle,
     }

@@ -2,7 +2,16 @@
 
 from torch import Tensor
 
-from hf_hyperbolic.losses import PairMasks, angle_loss, cosine_loss
+from hf_hyperbolic.losses import (
+    LossOutput,
+    PairMasks,
+    angle_loss,
+    cone_loss,
+    cosine_loss,
+    hcl_loss,
+    single_positive_angle_loss,
+)
+from hf_hyperbolic.losses.entailment_cone import HYCOCLIP_APERTURE_SCALE, HYCOCLIP_ENTAILMENT_WEIGHT
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 
@@ -15,10 +24,7 @@ def objective(
     With `loss="angle"` and a `similarity_weight`, cosine contrast on the same pairs stands beside the angle loss:
     angles order wholes and parts, but alone they find a box's own scene less often than similarity does.
     """
-    if args.loss == "cosine":
-        found = cosine_loss(embeds, masks, model.temperature, args.similarity_own_weight)
-    else:
-        found = angle_loss(embeds, masks, model.curvature, model.temperature, args.geometry, args.own_weight)
+    found = _main_loss(model, embeds, masks, args)
     loss = found.loss
     parts = {
         "loss_parent_to_child": found.parent_to_child.item(),
@@ -29,3 +35,24 @@ def objective(
         loss = loss + args.similarity_weight * similarity
         parts["loss_similarity"] = similarity.item()
     return loss, {"loss": loss.item(), **parts}
+
+
+def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMasks, args: TrainArguments) -> LossOutput:
+    curvature, temperature, own = model.curvature, model.temperature, args.similarity_own_weight
+    match args.loss:
+        case "angle":
+            return angle_loss(embeds, masks, curvature, temperature, args.geometry, args.own_weight)
+        case "single_positive":
+            return single_positive_angle_loss(embeds, masks, curvature, temperature, args.geometry)
+        case "cosine":
+            return cosine_loss(embeds, masks, temperature, own)
+        case "hcl":
+            return hcl_loss(embeds, masks, curvature, temperature, own_weight=own)
+        case "meru":
+            return cone_loss(embeds, masks, curvature, temperature, own_weight=own)
+        case "hycoclip":
+            return cone_loss(
+                embeds, masks, curvature, temperature, HYCOCLIP_ENTAILMENT_WEIGHT, HYCOCLIP_APERTURE_SCALE,
+                part_is_parent=True, own_weight=own,
+            )  # fmt: skip
+    raise ValueError(f"unknown loss {args.loss!r}")

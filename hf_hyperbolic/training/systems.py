@@ -51,6 +51,9 @@ def system_name(args: TrainArguments) -> str:
     """What tables call a model trained with `args`."""
     if args.loss == "cosine":
         return "cosine contrast, own share" if args.similarity_own_weight else "cosine contrast"
+    published = {"hcl": "HCL", "meru": "MERU cones", "hycoclip": "HyCoCLIP cones", "single_positive": "ACCEPT"}
+    if args.loss in published:
+        return published[args.loss]
     angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
     return f"{angle} + similarity" if args.similarity_weight else angle
 

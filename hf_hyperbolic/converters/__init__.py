@@ -1,0 +1,1 @@
+"""Checkpoints that other projects published, as folders that transformers loads."""

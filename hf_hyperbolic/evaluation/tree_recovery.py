@@ -1,0 +1,114 @@
+"""Does the tree emerge? The tree of each image rebuilt from pairwise scores alone, beside the true one.
+
+Of all ways to hang an image's nodes below one root, the one whose edges have the largest total score is taken: the
+maximum spanning arborescence (Chu & Liu 1965, Edmonds 1967; networkx finds it). Its edges are held against the direct
+edges of the true hierarchy. The true hierarchy may give a box two direct parents where boxes overlap, and a tree gives
+it one: the best F1 of a tree can lie below 1.
+
+Beside the figure stand a tree of random scores and the star, in which the full scene is every box's parent: it knows
+nothing but which node is the scene.
+"""
+
+import networkx
+import numpy as np
+
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.entailment import PairScorer
+
+# exceeds what the cosines of a whole image's edges add up to
+_BEFORE_ALL_OTHERS = 1e4
+
+
+def recover_tree(scores: np.ndarray) -> np.ndarray:
+    """The maximum spanning arborescence of pairwise scores.
+
+    Args:
+        scores: (n, n) float, row the parent, column the child; the diagonal is not looked at.
+
+    Returns:
+        (n,) int64 parent of each node, -1 at the root.
+
+    Raises:
+        ValueError: scores are not square or not finite off the diagonal.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    n = len(scores)
+    apart = ~np.eye(n, dtype=bool)
+    if scores.shape != (n, n) or not np.isfinite(scores[apart]).all():
+        raise ValueError(f"scores must be a square matrix of finite numbers, got shape {scores.shape}")
+    parent = np.full(n, -1, dtype=np.int64)
+    if n < 2:
+        return parent
+    graph = networkx.DiGraph()
+    rows, columns = np.nonzero(apart)
+    weights = scores[rows, columns]
+    graph.add_weighted_edges_from(zip(rows.tolist(), columns.tolist(), weights.tolist(), strict=True))
+    for u, v in networkx.maximum_spanning_arborescence(graph).edges:
+        parent[v] = u
+    return parent
+
+
+def edge_f1(hierarchy: Hierarchy, scorer: PairScorer | None, max_images: int = 200, seed: int = 0) -> np.ndarray:
+    """F1 between the edges of the recovered and of the true tree, image by image.
+
+    Args:
+        hierarchy: the split.
+        scorer: scores of "the first holds the second" for pairs of nodes; None for the star.
+        max_images: images with at least two boxes, drawn by `seed` where there are more.
+        seed: of that draw.
+
+    Returns:
+        (I,) float64 in [0, 1], NaN for images that were not drawn or have fewer than two boxes.
+    """
+    values = np.full(hierarchy.num_images, np.nan)
+    active = hierarchy.active()
+    direct = hierarchy.direct[active[hierarchy.direct].all(1)]
+    true_edges: dict[int, set[tuple[int, int]]] = {}
+    for u, v in direct.tolist():
+        true_edges.setdefault(int(hierarchy.node_image[u]), set()).add((u, v))
+    boxes = np.bincount(hierarchy.node_image[active], minlength=hierarchy.num_images) - 1
+    images = np.flatnonzero(boxes >= 2)
+    if len(images) > max_images:
+        images = np.sort(np.random.default_rng(seed).choice(images, max_images, replace=False))
+    for image in images.tolist():
+        nodes = hierarchy.image_nodes(image)
+        nodes = nodes[active[nodes]]
+        n = len(nodes)
+        if scorer is None:
+            parent = np.array([-1] + [0] * (n - 1))
+        else:
+            pairs = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 2)
+            apart = pairs[:, 0] != pairs[:, 1]
+            scores = np.zeros(n * n)
+            scores[apart] = scorer(pairs[apart, 0], pairs[apart, 1])
+            parent = recover_tree(scores.reshape(n, n))
+        found = {(int(nodes[p]), int(v)) for p, v in zip(parent.tolist(), nodes.tolist(), strict=True) if p >= 0}
+        true = true_edges.get(image, set())
+        values[image] = 2 * len(found & true) / (len(found) + len(true))
+    return values
+
+
+def nearest_container(beta: PairScorer, similarity: PairScorer) -> PairScorer:
+    """Scores for `edge_f1`: of the nodes that hold a node, the one that it resembles most is its parent.
+
+    A node holds another where the interior angle at it is obtuse, so that the other lies on its far side as seen from
+    the origin. All ancestors do, and angles at them say little about which is the direct one; the direct parent is the
+    one whose direction is nearest.
+
+    Args:
+        beta: scores pairs by the interior angle at the first, radians.
+        similarity: scores pairs by the cosine of the angle between them.
+    """
+
+    def score(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        holds = beta(first, second) > np.pi / 2
+        # any edge from a node that holds comes before every edge from one that does not
+        return similarity(first, second) + _BEFORE_ALL_OTHERS * holds
+
+    return score
+
+
+def random_scorer(seed: int = 0) -> PairScorer:
+    """Scores that know nothing: what chance reaches."""
+    rng = np.random.default_rng(seed)
+    return lambda first, _: rng.random(len(first))
