@@ -1,0 +1,347 @@
+"""From a data set, or a folder of images, to an index on disk; a build that was stopped goes on where it was."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from hf_hyperbolic.data.batches import node_crops
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.detect import find_images
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
+from hf_hyperbolic.data.image_reader import ImageReader
+from hf_hyperbolic.data.images import BrokenImageError
+from hf_hyperbolic.data.read import Source
+from hf_hyperbolic.data.scaling import decoding_scale
+from hf_hyperbolic.retrieval.encoders import Encoder
+from hf_hyperbolic.retrieval.index_manifest import MANIFEST, Manifest, SourceRecord
+from hf_hyperbolic.retrieval.index_thumbnails import thumbnail
+from hf_hyperbolic.retrieval.index_writer import SHARD_ROWS, IndexWriter
+
+FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class Built:
+    """
+    Attributes:
+        folder: of the index.
+        rows: items in it now.
+        added: items that this build added.
+        resumed_at: images that an earlier build had done already.
+        broken: messages of the images that were left out this time.
+        skipped: images of this source left out in all, by reason.
+    """
+
+    folder: Path
+    rows: int
+    added: int
+    resumed_at: int
+    broken: list[str]
+    skipped: dict[str, int]
+
+
+def folder_source(folder: str | os.PathLike[str]) -> Source:
+    """The images below a folder, each as a whole, ids being their paths below it.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: it holds no images.
+    """
+    root, names = find_images(folder)
+    table = BoxTable(
+        image_ids=np.array(names),
+        image_files=np.array([str(root / name) for name in names]),
+        image_sizes=np.ones((len(names), 2), dtype=np.int32),
+        box_image=np.empty(0, np.int32),
+        boxes=np.empty((0, 4), np.float32),
+        labels=np.empty(0, np.int32),
+        class_names=(),
+        # the sizes come to light when the images are read
+        relative=True,
+    )
+    return Source(table, None, FOLDER)
+
+
+def build_index(
+    path: str | os.PathLike[str],
+    encoder: Encoder,
+    source: Source,
+    name: str,
+    split: str | None = None,
+    *,
+    settings: HierarchySettings | None = None,
+    dtype: str | None = None,
+    thumbnails: int | None = None,
+    append: bool = False,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    shard_rows: int = SHARD_ROWS,
+    progress: bool = True,
+) -> Built:
+    """Embeds every scene and every box of a source, as evaluation embeds them, and writes them to an index.
+
+    Rows stand image after image, a scene before its boxes; boxes that are the whole image are the scene and have no row
+    of their own. The id of a scene is that of its image, the id of its box k `IMAGE#k`. Images that cannot be read are
+    left out and counted. Of a source without boxes nothing is known of what contains what: its images compete in both
+    directions. Otherwise a scene is only ever a parent, a box with nothing in it only ever a child.
+
+    Where `path` holds an index that was being built from the same source, the build goes on after its last finished
+    shard, and the result is what it would have been.
+
+    Args:
+        path: folder of the index, made if it is not there.
+        encoder: the model.
+        source: as `read_source` or `folder_source` give it.
+        name: what the index calls the source: its path, or its name on the Hub.
+        split: recorded with every item.
+        settings: by which the boxes become a hierarchy; default: those of an exported set, else the library's.
+        dtype: of the stored embeddings, "float32" (default) or "float16".
+        thumbnails: longest side in pixels of small pictures kept in the index; default 0, none.
+        append: add to an index that was built from something else.
+        batch_size: at least so many crops the model sees at once, unless fewer are left.
+        num_workers: processes that read images; 0 reads them in this one.
+        shard_rows: at least so many items in a shard, which is what a killed build loses at most.
+        progress: show a bar.
+
+    Raises:
+        FileExistsError: the index was built from something else, and `append` is false.
+        IndexLockedError: somebody else is writing to it.
+        ModelMismatchError: another model made it.
+        ValueError: the source has no images, the index has another dtype or size of thumbnails than asked for, another
+            build of it is unfinished, an item's id is there already, or an embedding is NaN (named).
+    """
+    source.require_images()
+    if batch_size < 1 or num_workers < 0:
+        raise ValueError(f"batch_size must be at least 1 and num_workers 0; got {batch_size} and {num_workers}")
+    hierarchy = (settings or source.exported or HierarchySettings()).build(source.table)
+    record = SourceRecord(name, split, source.format, _digest(source.table, hierarchy), source.table.num_images)
+    folder = Path(path).absolute()
+    if (folder / MANIFEST).exists():
+        writer = IndexWriter.append(folder, encoder, shard_rows)
+    else:
+        writer = IndexWriter.create(folder, encoder, dtype or "float32", thumbnails or 0, shard_rows)
+    with writer:
+        manifest = writer.manifest
+        for asked, there, what in (
+            (dtype, manifest.dtype, "embeddings in"),
+            (thumbnails, manifest.thumbnails, "thumbnails of side"),
+        ):
+            if asked is not None and asked != there:
+                raise ValueError(f"{folder} has {what} {there}, not {asked}: leave it out, or build another index")
+        before = manifest.rows
+        record = _enter(writer, record, hierarchy, source.table, append)
+        resumed_at = record.images_done
+        broken = _fill(writer, record, hierarchy, source, batch_size, num_workers, progress)
+        return Built(folder, manifest.rows, manifest.rows - before, resumed_at, broken, record.skipped)
+
+
+def _enter(
+    writer: IndexWriter, record: SourceRecord, hierarchy: Hierarchy, table: BoxTable, append: bool
+) -> SourceRecord:
+    """The record of this source in the manifest: the one that is there, or a new one."""
+    manifest = writer.manifest
+    for there in manifest.sources:
+        if there.digest == record.digest and there.split == record.split:
+            return there
+    unfinished = manifest.unfinished
+    if unfinished:
+        raise ValueError(
+            f"{writer.folder} is an unfinished build from {_called(unfinished)}, {unfinished.images_done} of "
+            f"{unfinished.images} images; {_called(record)} is not that (or its annotations have changed since): "
+            "finish it first by the same command, or remove the folder"
+        )
+    if manifest.rows:
+        if not append:
+            made_of = ", ".join(map(_called, manifest.sources)) or "items added in Python"
+            raise FileExistsError(
+                f"{writer.folder} holds an index of {made_of} already: append {_called(record)} to it "
+                "(append=True, --append), or give another folder"
+            )
+        known = writer.first_known(pa.array(table.image_ids.tolist(), pa.string()))
+        if known is not None:
+            raise ValueError(
+                f"{_called(record)}: an item with the id {known!r} is in {writer.folder} already: ids are unique, give "
+                "another folder"
+            )
+    manifest.sources.append(record)
+    return record
+
+
+def _fill(
+    writer: IndexWriter,
+    record: SourceRecord,
+    hierarchy: Hierarchy,
+    source: Source,
+    batch_size: int,
+    num_workers: int,
+    progress: bool,
+) -> list[str]:
+    """Embeds and writes what is not done yet; the messages of broken images."""
+    nodes, start = _nodes_by_image(hierarchy)
+    batches = list(_batches(start, record.images_done, batch_size, writer.shard_rows))
+    work = _CropWork(writer.encoder, source, hierarchy, nodes, start, batches, writer.manifest.thumbnails)
+    items = _Items(hierarchy, source.table, record.split)
+    broken: list[str] = []
+    embeddings: list[np.ndarray] = []
+    rows: list[dict[str, Any]] = []
+    row = writer.manifest.rows
+    loader = DataLoader(work, batch_size=None, num_workers=num_workers, collate_fn=_as_it_is)
+    bar = tqdm(total=len(nodes), initial=int(start[record.images_done]), desc="embedding", unit="item",
+               disable=not progress)  # fmt: skip
+    with bar:
+        for (first, last, ends_shard), (crops, kept, boxes, pictures, messages) in zip(batches, loader, strict=True):
+            embeddings.append(writer.encoder.encode_crops(crops, max(batch_size, 1)))
+            rows += items.describe(nodes[start[first] : start[last]][kept], boxes, pictures, row + len(rows))
+            for message in messages:
+                reason = re.search(r"\((\w+)\)$", message)
+                key = reason[1] if reason else "broken_image"
+                record.skipped[key] = record.skipped.get(key, 0) + 1
+            broken += messages
+            bar.update(int(start[last] - start[first]))
+            if ends_shard:
+                record.images_done = last
+                writer.write(np.concatenate(embeddings), rows)
+                row, embeddings, rows = writer.manifest.rows, [], []
+    return broken
+
+
+def _nodes_by_image(hierarchy: Hierarchy) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) active nodes, image after image, a scene before its boxes, and the (I + 1,) places where images start."""
+    nodes = np.flatnonzero(hierarchy.active())
+    nodes = nodes[np.argsort(hierarchy.node_image[nodes], kind="stable")]
+    counts = np.bincount(hierarchy.node_image[nodes], minlength=hierarchy.num_images)
+    return nodes, np.concatenate([[0], np.cumsum(counts)])
+
+
+def _batches(start: np.ndarray, done: int, batch_size: int, shard_rows: int) -> Iterator[tuple[int, int, bool]]:
+    """First and last (exclusive) image of each batch, and whether a shard ends with it; from image `done` on.
+
+    Both depend on the number of items alone, and a shard ends with a batch: a resumed build cuts as the first did.
+    """
+    images, first, in_shard = len(start) - 1, done, 0
+    while first < images:
+        last = int(np.searchsorted(start, start[first] + batch_size))
+        last = min(max(last, first + 1), images)
+        in_shard += int(start[last] - start[first])
+        ends = in_shard >= shard_rows or last == images
+        yield first, last, ends
+        in_shard = 0 if ends else in_shard
+        first = last
+
+
+class _CropWork(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | None], list[str]]]):
+    """Batch b: crops, which of its nodes were kept, their boxes in pixels, thumbnails, messages of broken images."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        source: Source,
+        hierarchy: Hierarchy,
+        nodes: np.ndarray,
+        start: np.ndarray,
+        batches: list[tuple[int, int, bool]],
+        thumbnails: int,
+    ) -> None:
+        look = encoder.preprocessing
+        self.size, self.context, self.mode = look["image_size"], look["context"], look["crop_mode"]
+        self.reader, self.hierarchy = source.images(), hierarchy
+        self.nodes, self.start, self.batches, self.thumbnails = nodes, start, batches, thumbnails
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(
+        self, number: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | None], list[str]]:
+        first, last, _ = self.batches[number]
+        nodes = self.nodes[self.start[first] : self.start[last]]
+        crops, broken, kept = node_crops(self.reader, self.hierarchy, nodes, self.size, self.context, self.mode)
+        boxes = np.empty((len(kept), 4), dtype=np.float32)
+        pictures: list[bytes | None] = []
+        for place, node in enumerate(nodes[kept].tolist()):
+            boxes[place] = self.hierarchy.node_box[node] * self.reader.pixel_scale(self.hierarchy.node_image[node])
+            pictures.append(self._thumbnail(node, boxes[place]) if self.thumbnails else None)
+        return crops, kept, boxes, pictures, broken
+
+    def _thumbnail(self, node: int, box: np.ndarray) -> bytes:
+        image = int(self.hierarchy.node_image[node])
+        # at the scale at which the crops were read, which is in the reader's cache
+        around = self.hierarchy.node_box[self.hierarchy.image_nodes(image)] * self.reader.pixel_scale(image)
+        found = self.reader.read(
+            image, decoding_scale(around, self.reader.size(image), self.size, self.context, self.mode)
+        )
+        return thumbnail(found.image, None if node < self.hierarchy.num_images else box / found.scale, self.thumbnails)
+
+
+class _Items:
+    """What an index says of the nodes of a hierarchy."""
+
+    def __init__(self, hierarchy: Hierarchy, table: BoxTable, split: str | None) -> None:
+        self.hierarchy, self.table, self.split = hierarchy, table, split
+        self.smallest_parent = np.full(hierarchy.num_nodes, -1, dtype=np.int64)
+        parents, children = hierarchy.direct[:, 0], hierarchy.direct[:, 1]
+        sides = hierarchy.node_box[parents, 2:] - hierarchy.node_box[parents, :2]
+        # the last assignment stays: that of the smallest
+        order = np.argsort(-sides.prod(axis=1), kind="stable")
+        self.smallest_parent[children[order]] = parents[order]
+        self.has_parts = np.zeros(hierarchy.num_nodes, dtype=bool)
+        self.has_parts[hierarchy.ancestry[:, 0]] = True
+        self.known = table.num_boxes > 0
+
+    def describe(
+        self, nodes: np.ndarray, boxes: np.ndarray, pictures: list[bytes | None], row: int
+    ) -> list[dict[str, Any]]:
+        """Items of whole images' nodes, of which the first gets row `row`."""
+        hierarchy, table = self.hierarchy, self.table
+        row_of = dict(zip(nodes.tolist(), range(row, row + len(nodes)), strict=True))
+        items = []
+        for place, node in enumerate(nodes.tolist()):
+            image, label = int(hierarchy.node_image[node]), int(hierarchy.node_label[node])
+            is_box = node >= hierarchy.num_images
+            name = str(table.image_ids[image])
+            if is_box:
+                name += f"#{node - hierarchy.image_nodes(image)[1]}"
+            items.append(
+                {
+                    "id": name,
+                    "image": str(table.image_files[image]),
+                    "box": boxes[place].tolist() if is_box else None,
+                    "label": hierarchy.class_names[label] if label >= 0 else None,
+                    "level": int(hierarchy.level[node]),
+                    "split": self.split,
+                    "parent": row_of.get(int(self.smallest_parent[node])),
+                    "can_be_parent": not is_box or bool(self.has_parts[node]),
+                    "can_be_child": is_box or not self.known,
+                    "thumbnail": pictures[place],
+                }
+            )
+        return items
+
+
+def _digest(table: BoxTable, hierarchy: Hierarchy) -> str:
+    """Of what a build depends on, beside the pixels."""
+    digest = hashlib.sha256()
+    for names in (table.image_ids.tolist(), list(table.class_names)):
+        digest.update("\0".join(map(str, names)).encode())
+        digest.update(b"\1")
+    for values in (hierarchy.node_image, hierarchy.node_label, hierarchy.node_box, hierarchy.direct):
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def _called(record: SourceRecord) -> str:
+    return f"{record.path} ({record.split})" if record.split else record.path
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
