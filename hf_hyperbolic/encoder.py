@@ -99,13 +99,16 @@ class ImageEncoder:
             if not (Path(name) / "config.json").exists():
                 raise FileNotFoundError(f"{name} holds no model (config.json): give a checkpoint folder, {_EXAMPLE}")
         elif os.path.isabs(name) or name.startswith(".") or name.count("/") > 1:
-            raise FileNotFoundError(f"{name}: no such folder; give a checkpoint folder, {_EXAMPLE}, or a name on the Hub")
+            raise FileNotFoundError(
+                f"{name}: no such folder; give a checkpoint folder, {_EXAMPLE}, or a name on the Hub"
+            )
         model = _load_model(name, dtype=dtype, **hub)
         processor = AutoImageProcessor.from_pretrained(name, **hub)
         settings = _run_settings(name, **hub)
         geometry = model.config.geometry if isinstance(model, HyperbolicCLIPVisionModel) else None
+        torch.nn.Module.to(model, _device(device))
         return cls(
-            model.to(_device(device)),
+            model,
             name,
             int(settings.get("image_size") or _side(processor)),
             processor.image_mean,

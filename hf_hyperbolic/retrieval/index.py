@@ -1,4 +1,4 @@
-"""An index on disk: embeddings of images and boxes with what they are of, opened in milliseconds and searched by angle."""
+"""An index on disk: embeddings of images and boxes with what they are of, searched in both directions."""
 
 import os
 from collections import Counter
@@ -118,7 +118,9 @@ class Index:
         from hf_hyperbolic.encoder import ImageEncoder
 
         try:
-            encoder = ImageEncoder.from_pretrained(made.name if given is None else given, dtype=getattr(torch, made.dtype))
+            encoder = ImageEncoder.from_pretrained(
+                made.name if given is None else given, dtype=getattr(torch, made.dtype)
+            )
         except OSError as error:
             if given is not None:
                 raise
@@ -207,9 +209,7 @@ class Index:
         """
         return self._ask(image, k, box, where, measure, "parents")
 
-    def path(
-        self, image: Query, steps: int = 50, box: Box | None = None, where: Where | None = None
-    ) -> Results:
+    def path(self, image: Query, steps: int = 50, box: Box | None = None, where: Where | None = None) -> Results:
         """What lies on the way from an image to the origin, where the most general things are?
 
         The geodesic from the embedding to the origin is walked in `steps` steps of equal length; at each the nearest
@@ -284,9 +284,7 @@ class Index:
         measure = measure or self._measure(direction)
         query, itself = self._query(image, box)
         flag = _FLAGS[direction]
-        rows, scores, candidates = self._best(
-            torch.from_numpy(query), k + len(itself), measure, direction, where, flag
-        )
+        rows, scores, candidates = self._best(torch.from_numpy(query), k + len(itself), measure, direction, where, flag)
         kept = [place for place, row in enumerate(rows[0].tolist()) if row not in itself][:k]
         found = self._found(rows[0, kept].tolist(), scores[0, kept].tolist())
         return Results(found, measure, direction, candidates - len(itself))
@@ -348,9 +346,7 @@ class Index:
             rows, scores = np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
         return rows, scores, candidates
 
-    def _found(
-        self, rows: Sequence[int], scores: Sequence[float], at: Sequence[float] | None = None
-    ) -> list[Found]:
+    def _found(self, rows: Sequence[int], scores: Sequence[float], at: Sequence[float] | None = None) -> list[Found]:
         return [
             Found(
                 score,
@@ -373,7 +369,7 @@ class Index:
         return self.manifest.model.measures[direction]
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if len(rows) and not (0 <= rows.min() and rows.max() < len(self)):
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise IndexError(f"rows must lie in [0, {len(self)}), got {rows.min()} to {rows.max()}")
         shards = np.searchsorted(self._first, rows, side="right") - 1
         return shards, rows - self._first[shards]

@@ -18,12 +18,10 @@ from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.detect import find_images
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
-from hf_hyperbolic.data.image_reader import ImageReader
-from hf_hyperbolic.data.images import BrokenImageError
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.data.scaling import decoding_scale
 from hf_hyperbolic.retrieval.encoders import Encoder
-from hf_hyperbolic.retrieval.index_manifest import MANIFEST, Manifest, SourceRecord
+from hf_hyperbolic.retrieval.index_manifest import MANIFEST, SourceRecord
 from hf_hyperbolic.retrieval.index_thumbnails import thumbnail
 from hf_hyperbolic.retrieval.index_writer import SHARD_ROWS, IndexWriter
 
@@ -260,9 +258,7 @@ class _CropWork(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | N
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(
-        self, number: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | None], list[str]]:
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | None], list[str]]:
         first, last, _ = self.batches[number]
         nodes = self.nodes[self.start[first] : self.start[last]]
         crops, broken, kept = node_crops(self.reader, self.hierarchy, nodes, self.size, self.context, self.mode)

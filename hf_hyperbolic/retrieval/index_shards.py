@@ -1,5 +1,6 @@
 """The shards of an index: embeddings as safetensors and what they are of as Arrow IPC, both mapped into memory."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def map_shard(folder: Path, manifest: Manifest, number: int) -> Shard:
     return Shard(embeddings, items)
 
 
-def check_finite(embeddings: np.ndarray, ids: "list[str] | object") -> None:
+def check_finite(embeddings: np.ndarray, ids: Sequence[str] | Callable[[], list[str]]) -> None:
     """
     Args:
         embeddings: (n, D).

@@ -77,9 +77,7 @@ class IndexWriter:
         return writer
 
     @classmethod
-    def append(
-        cls, path: str | os.PathLike[str], encoder: Encoder, shard_rows: int = SHARD_ROWS
-    ) -> "IndexWriter":
+    def append(cls, path: str | os.PathLike[str], encoder: Encoder, shard_rows: int = SHARD_ROWS) -> "IndexWriter":
         """
         Raises:
             FileNotFoundError: there is no index.
