@@ -34,6 +34,7 @@ def search(
 ) -> SearchResult:
     """The k best gallery items for each query, ties to the lower index."""
     queries, gallery = torch.as_tensor(queries), torch.as_tensor(gallery)
+    scores(queries, gallery[:0], measure, direction, curvature)
     chosen = torch.arange(len(gallery)) if rows is None else torch.as_tensor(rows)
     best = SearchResult(torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64))
     for start in range(0, len(chosen), _CHUNK):
