@@ -71,6 +71,7 @@ def test_a_killed_build_goes_on_and_is_the_same_as_one_that_was_not(tmp_path, en
     }[where]
     script = f"""
 import os, signal, sys
+sys.argv[0] = "hf-hyperbolic"  # so that transformers is not imported
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from colour_encoder import ColourEncoder
 from hf_hyperbolic.data.read import read_source

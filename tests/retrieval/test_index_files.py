@@ -142,6 +142,7 @@ def test_one_writer_at_a_time_and_readers_meanwhile(index):
 
 HOLDER = """
 import sys
+sys.argv[0] = "hf-hyperbolic"  # so that transformers is not imported
 from pathlib import Path
 from hf_hyperbolic.retrieval.index_lock import WriterLock
 lock = WriterLock(Path(sys.argv[1]))
