@@ -89,7 +89,8 @@ def build_index(
     """Embeds every scene and every box of a source, as evaluation embeds them, and writes them to an index.
 
     Rows stand image after image, a scene before its boxes; boxes that are the whole image are the scene and have no row
-    of their own. The id of a scene is that of its image, the id of its box k `IMAGE#k`. Images that cannot be read are
+    of their own. The id of a scene is that of its image, after the split where there is one (`val/IMAGE`: splits may
+    count alike), and the id of its box k `val/IMAGE#k`. Images that cannot be read are
     left out and counted. Of a source without boxes nothing is known of what contains what: its images compete in both
     directions. Otherwise a scene is only ever a parent, a box with nothing in it only ever a child.
 
@@ -165,7 +166,8 @@ def _enter(
                 f"{writer.folder} holds an index of {made_of} already: append {_called(record)} to it "
                 "(append=True, --append), or give another folder"
             )
-        known = writer.first_known(pa.array(table.image_ids.tolist(), pa.string()))
+        names = [scene_id(name, record.split) for name in table.image_ids.tolist()]
+        known = writer.first_known(pa.array(names, pa.string()))
         if known is not None:
             raise ValueError(
                 f"{_called(record)}: an item with the id {known!r} is in {writer.folder} already: ids are unique, give "
@@ -304,7 +306,7 @@ class _Items:
         for place, node in enumerate(nodes.tolist()):
             image, label = int(hierarchy.node_image[node]), int(hierarchy.node_label[node])
             is_box = node >= hierarchy.num_images
-            name = str(table.image_ids[image])
+            name = scene_id(table.image_ids[image], self.split)
             if is_box:
                 name += f"#{node - hierarchy.image_nodes(image)[1]}"
             items.append(
@@ -322,6 +324,10 @@ class _Items:
                 }
             )
         return items
+
+
+def scene_id(image_id: str, split: str | None) -> str:
+    return f"{split}/{image_id}" if split else str(image_id)
 
 
 def _digest(table: BoxTable, hierarchy: Hierarchy) -> str:

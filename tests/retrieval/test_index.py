@@ -151,7 +151,7 @@ def test_where(scenes):
     assert len(both) == both.candidates == 12
     assert len(scenes.parents(image, where={"class": "tree"})) == 0  # trees hold nothing
     assert len(scenes.children(image, 50, where={"split": "val"})) == 48
-    assert [item.id for item in scenes.parents(image, where={"id": "val3"})] == ["val3"]
+    assert [item.id for item in scenes.parents(image, where={"id": "val/val3"})] == ["val/val3"]
     for where, message in (
         ({"colour": "red"}, "no column 'colour': choose from class, label, level, split, id, image"),
         ({"class": "hose"}, "no item has class 'hose': did you mean house?"),
@@ -165,7 +165,7 @@ def test_where(scenes):
 
 
 def test_the_item_itself_is_no_answer(scenes):
-    row = scenes.row("val2#0")
+    row = scenes.row("val/val2#0")
     assert row not in [item.row for item in scenes.parents(row, 100)]
     assert len(scenes.parents(row, 100)) == 35  # scenes, houses and doors, less this house
     item = scenes.items([row])[0]
@@ -179,7 +179,7 @@ def test_the_item_itself_is_no_answer(scenes):
 
 
 def test_path_is_the_nearest_item_at_each_step(scenes):
-    row, steps = scenes.row("val5#1"), 30
+    row, steps = scenes.row("val/val5#1"), 30
     found = scenes.path(row, steps=steps)
     embeddings = torch.from_numpy(scenes.embeddings(range(len(scenes))))
     points_on_it = lorentz.geodesic_to_origin(embeddings[row], steps, CURVATURE)
@@ -204,7 +204,7 @@ def test_no_path_without_curvature(tmp_path):
 
 
 def test_results_print_and_slice(scenes):
-    found = scenes.children(scenes.row("val0"), 4)
+    found = scenes.children(scenes.row("val/val0"), 4)
     lines = repr(found).splitlines()
     assert lines[0].split() == ["beta", "what", "level", "box", "id", "image"]
     assert len(lines) == 5
@@ -224,7 +224,7 @@ def test_opening_reads_no_shard_and_loads_no_model(scenes, monkeypatch):
 
 
 def test_a_model_that_has_moved(scenes):
-    with pytest.raises(FileNotFoundError, match=r"model /once/here/colours that made .* cannot be loaded: give the place"):
+    with pytest.raises(FileNotFoundError, match=r"model /once/here/colours that made .* cannot be loaded: give"):
         Index.open(scenes.folder).children(Image.new("RGB", (9, 9)))
     with pytest.raises(FileNotFoundError, match="no such folder"):
         Index.open(scenes.folder, "/no/where").children(Image.new("RGB", (9, 9)))

@@ -41,7 +41,7 @@ def test_items_are_the_nodes_of_the_hierarchy(tmp_path, encoder, source):
     items = index.items(range(60))
     node_of = {}
     for row, item in enumerate(items):
-        image = [*source.table.image_ids].index(item["id"].partition("#")[0])
+        image = [*source.table.image_ids].index(item["id"].removeprefix("val/").partition("#")[0])
         node = hierarchy.image_nodes(image)[1 + int(item["id"].partition("#")[2])] if "#" in item["id"] else image
         node_of[row] = int(node)
     assert sorted(node_of.values()) == list(range(hierarchy.num_nodes))
@@ -119,8 +119,12 @@ def test_append(tmp_path, encoder, data, source):
     train = read_source(data, "train")
     with pytest.raises(FileExistsError, match=r"holds an index of data \(val\) already: append data \(train\) to it"):
         build_index(tmp_path / "index", encoder, train, "data", "train", **QUIET)
-    with pytest.raises(ValueError, match="an item with the id 'val0' is in"):
-        build_index(tmp_path / "index", encoder, source, "data", "again", append=True, **QUIET)
+    annotations = data / "instances_val.json"
+    changed = json.loads(annotations.read_text())
+    changed["annotations"][40]["bbox"] = [1, 1, 30, 30]
+    annotations.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match="an item with the id 'val/val0' is in"):
+        build_index(tmp_path / "index", encoder, read_source(data, "val"), "data", "val", append=True, **QUIET)
     built = build_index(tmp_path / "index", encoder, train, "data", "train", append=True, **QUIET)
     assert (built.rows, built.added) == (120, 60)
     build_index(tmp_path / "alone", encoder, train, "data", "train", **QUIET)
@@ -145,7 +149,7 @@ def test_another_source_under_an_unfinished_build_is_refused(tmp_path, data, sou
 
 def test_nan_embeddings_are_named_and_what_was_finished_stays(tmp_path, source):
     # each batch holds two images: the sixth begins with image 10
-    with pytest.raises(ValueError, match=r"NaN or infinite embeddings for 1 of 20 items: 'val10#0'\. Look at"):
+    with pytest.raises(ValueError, match=r"NaN or infinite embeddings for 1 of 20 items: 'val/val10#0'\. Look at"):
         build_index(tmp_path / "index", ColourEncoder(nan_at=6), source, "data", "val", shard_rows=20, **QUIET)
     assert len(Index.open(tmp_path / "index")) == 40
 
@@ -178,8 +182,8 @@ def test_broken_images_are_left_out_named_and_counted(tmp_path, encoder, data):
     assert built.rows == 5 * left
     assert Index.open(built.folder).manifest.sources[0].skipped == built.skipped
     ids = {item["id"] for item in content(built.folder)[1]}
-    assert "val3" not in ids
-    assert {"val2", "val5", "val5#3"} <= ids
+    assert "val/val3" not in ids
+    assert {"val/val2", "val/val5", "val/val5#3"} <= ids
 
 
 def test_a_folder_of_images(tmp_path, encoder, data):
@@ -206,7 +210,7 @@ def test_thumbnails_show_the_box(tmp_path, encoder, data, source):
     Image.fromarray(pixels).save(data / "images" / "val0.png")
     build_index(tmp_path / "index", encoder, source, "data", "val", thumbnails=24, **QUIET)
     index = Index.open(tmp_path / "index")
-    item = index.items([index.row("val0#1")])[0]
+    item = index.items([index.row("val/val0#1")])[0]
     small = Image.open(BytesIO(item["thumbnail"]))
     assert small.size == (24, 24)
     assert np.abs(np.asarray(small).astype(int) - [250, 20, 20]).max() < 12
@@ -240,5 +244,5 @@ def test_embeddings_are_those_of_evaluation(tmp_path, data):
     for node in range(hierarchy.num_nodes):
         image = hierarchy.node_image[node]
         place = node - hierarchy.image_nodes(image)[1] if node >= hierarchy.num_images else None
-        row = index.row(str(source.table.image_ids[image]) + ("" if place is None else f"#{place}"))
+        row = index.row("val/" + str(source.table.image_ids[image]) + ("" if place is None else f"#{place}"))
         np.testing.assert_allclose(index.embeddings([row])[0], expected[node], atol=1e-6)
