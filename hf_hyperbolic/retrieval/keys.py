@@ -7,7 +7,7 @@ directions of query and item, and a, b the dimensionless radii of the apex and o
 
 falls as the exterior angle grows, over its whole range: nothing saturates where the loss is heading. As
 `(u - p q) / (r sqrt(1 - u^2))`, u = cos theta, it has one number p a query and two numbers q, r an item. An item beats
-the threshold t where `u - p q - t r sqrt(1 - u^2) >= 0`: no division, five passes over a tile that stays in the cache.
+the threshold t where `u - p q - t r sqrt(1 - u^2) >= 0`: no division, a few passes over a tile that stays in the cache.
 Unit directions are multiplied, not Klein coordinates, which lose the radius in float32 beyond 8.
 
 Distance is a maximum inner product, `tanh(a) sinh(b) u - cosh(b) = -cosh(sqrt(c) d) / cosh(a)`, and so is the cosine.
@@ -53,8 +53,11 @@ class Key(Protocol):
     def estimate(self, product: Tensor, columns: Tensor) -> Tensor:
         """(Q, T) keys, as float32 has them."""
 
-    def margin(self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]) -> Tensor:
-        """(Q, T), not negative wherever an item's true key may reach its row's threshold. `work` is overwritten."""
+    def test(
+        self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """(Q, T) values and (Q, 1) floors: a value reaches its row's floor wherever the item's true key may reach the
+        row's threshold. The values may be the product itself, or lie in `work`, which is overwritten."""
 
     def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """(n,) products of the queries `rows` with items of (2, n) `columns` -> lower and upper bounds of their keys."""
@@ -110,7 +113,9 @@ class AngleKey:
         sine = (1 - product.square()).clamp_(min=self.error).sqrt_()
         return torch.addcmul(product, self._p32, q, value=-1).div_(sine.mul_(r))
 
-    def margin(self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]) -> Tensor:
+    def test(
+        self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         sine, result = work
         q, r = columns.float()
         # the sine may be wrong either way: which way favours the item depends on the sign of the threshold
@@ -122,7 +127,7 @@ class AngleKey:
         if self.scoring.is_hyperbolic and not self.scoring.apex_is_query:
             sine.mul_(r)
         torch.addcmul(product, self._p32, q, value=-1, out=result)
-        return result.addcmul_(t, sine, value=-1).add_(2 * self.error)
+        return result.addcmul_(t, sine, value=-1), torch.full_like(t, -2 * self.error)
 
     def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         u = product.double()
@@ -170,14 +175,15 @@ class ProductKey:
     def estimate(self, product: Tensor, columns: Tensor) -> Tensor:
         return product - columns[0].float()
 
-    def margin(self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]) -> Tensor:
-        less, scale = columns
-        result = work[1]
-        # thresholds reach +-HUGE, where the sum is as good as infinite
+    def test(
+        self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         t = thresholds.clamp(-HUGE, HUGE)
-        t = (t - 4 * ROUNDING * t.abs()).float()[:, None]
-        torch.sub(product, (less - 3 * self.error * scale).float(), out=result)
-        return result.sub_(t)
+        floor = t - 4 * ROUNDING * t.abs()
+        if self.is_cosine:
+            return product, (floor - 3 * self.error).float()[:, None]
+        cosh = columns[0]
+        return torch.sub(product, (cosh - 3 * self.error * cosh).float(), out=work[0]), floor.float()[:, None]
 
     def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         less, scale = columns

@@ -30,7 +30,7 @@ _LARGE_SHARE = 1 / 16
 _QUERIES = 512
 _EXACT_QUERIES = 32
 # Thresholds start from a sample: each item costs as much as any, a better start saves k G / sample items a query.
-_SAMPLE = 8192
+_SAMPLE = 4096
 # Items are looked at one by one only in blocks of so many that hold a maximum above the threshold.
 _BLOCK = 32
 _PAIRS = 8192
@@ -119,8 +119,7 @@ def _search_shortlisted(
         norms = torch.nn.functional.pad(norms, (0, width - real))
         matrix, columns = key.tile(part, norms)
         torch.mm(key.matrix, matrix.T, out=product)
-        margin = key.margin(product, columns, shortlist.thresholds, (work[0], work[1]))
-        found, positions = _not_negative(margin)
+        found, positions = _reaching(*key.test(product, columns, shortlist.thresholds, (work[0], work[1])))
         inside = positions < real
         found, positions = found[inside], positions[inside]
         low, high = key.bounds(product[found, positions], found, columns[:, positions])
@@ -147,14 +146,14 @@ def _sample_thresholds(key: Key, items: EmbeddingRows, k: int) -> Tensor:
     return low.view(best.shape).min(dim=1).values
 
 
-def _not_negative(margin: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns of a (Q, T) matrix with few elements that are not negative, T a multiple of `_BLOCK`."""
-    queries, width = margin.shape
+def _reaching(values: Tensor, floors: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of those few of (Q, T) values that reach the (Q, 1) floors, T a multiple of `_BLOCK`."""
+    queries, width = values.shape
     blocks = width // _BLOCK
     # block b is the columns b, b + blocks, ...: a maximum over them runs along contiguous memory
-    blocked = margin.view(queries, _BLOCK, blocks)
-    rows, block = (blocked.amax(dim=1) >= 0).nonzero(as_tuple=True)
-    hit, inside = (blocked[rows, :, block] >= 0).nonzero(as_tuple=True)
+    blocked = values.view(queries, _BLOCK, blocks)
+    rows, block = (blocked.amax(dim=1) >= floors).nonzero(as_tuple=True)
+    hit, inside = (blocked[rows, :, block] >= floors[rows]).nonzero(as_tuple=True)
     return rows[hit], inside * blocks + block[hit]
 
 
