@@ -1,15 +1,11 @@
 """An index on disk: embeddings of images and boxes with what they are of, searched in both directions."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from PIL import Image
 
@@ -19,7 +15,8 @@ from hf_hyperbolic.retrieval.encoders import Box, Encoder
 from hf_hyperbolic.retrieval.index_filter import Where, check_where, passing
 from hf_hyperbolic.retrieval.index_manifest import Manifest
 from hf_hyperbolic.retrieval.index_results import Found, Results
-from hf_hyperbolic.retrieval.index_shards import Shard, check_finite, map_shard
+from hf_hyperbolic.retrieval.index_rows import IndexRows
+from hf_hyperbolic.retrieval.index_shards import check_finite
 from hf_hyperbolic.retrieval.index_writer import SHARD_ROWS, IndexWriter
 from hf_hyperbolic.retrieval.search import search
 
@@ -28,18 +25,12 @@ Query = Image.Image | str | os.PathLike[str] | int
 _FLAGS = {"children": "can_be_child", "parents": "can_be_parent"}
 
 
-class Index:
-    """An index as it was when it was opened; what a writer adds later is seen by opening it again.
-
-    Attributes:
-        folder: where it lies.
-        manifest: what it says about itself.
-    """
+class Index(IndexRows):
+    """An index as it was when it was opened; what a writer adds later is seen by opening it again."""
 
     def __init__(self, folder: Path, manifest: Manifest, encoder: Encoder | str | os.PathLike[str] | None) -> None:
-        self.folder, self.manifest, self._given = folder, manifest, encoder
-        self._shards: dict[int, Shard] = {}
-        self._first = np.cumsum([0, *(shard.rows for shard in manifest.shards)])
+        super().__init__(folder, manifest)
+        self._given = encoder
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], encoder: Encoder | str | os.PathLike[str] | None = None) -> "Index":
@@ -91,17 +82,10 @@ class Index:
         """
         return IndexWriter.append(path, encoder, shard_rows)
 
-    def __len__(self) -> int:
-        return self.manifest.rows
-
     @property
     def curvature(self) -> float | None:
         """c > 0 of the space of curvature -c; None where it is not hyperbolic."""
         return self.manifest.model.curvature
-
-    @property
-    def dim(self) -> int:
-        return self.manifest.model.dim
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -130,51 +114,6 @@ class Index:
             ) from error
         made.check(encoder, self.folder)
         return encoder
-
-    def embeddings(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(m,) rows -> (m, D) float32 embeddings.
-
-        Raises:
-            IndexError: there is no such row.
-        """
-        rows = np.asarray(rows, dtype=np.int64)
-        shards, places = self._places(rows)
-        found = np.empty((len(rows), self.dim), dtype=np.float32)
-        for number in np.unique(shards).tolist():
-            here = shards == number
-            found[here] = self._shard(number).embeddings[torch.from_numpy(places[here])].float().numpy()
-        return found
-
-    def items(self, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
-        """What is known of (m,) rows: `id`, `image`, `box`, `label`, `level`, `split`, `parent`, `thumbnail`, ...
-
-        Raises:
-            IndexError: there is no such row.
-        """
-        shards, places = self._places(np.asarray(rows, dtype=np.int64))
-        pairs = zip(shards.tolist(), places.tolist(), strict=True)
-        return [self._shard(number).items.slice(place, 1).to_pylist()[0] for number, place in pairs]
-
-    def row(self, id: str) -> int:
-        """The row of the item with an id.
-
-        Raises:
-            KeyError: there is none.
-        """
-        for number, first in enumerate(self._first[:-1].tolist()):
-            place = pc.index(self._shard(number).items["id"], id).as_py()
-            if place >= 0:
-                return first + place
-        raise KeyError(f"{self.folder} has no item with the id {id!r}")
-
-    def classes(self) -> dict[str, int]:
-        """Class -> how many items it has, most frequent first."""
-        counts: Counter[str] = Counter()
-        for table in self._tables():
-            for entry in pc.value_counts(table["label"]).to_pylist():
-                counts[entry["values"]] += entry["counts"]
-        counts.pop(None, None)  # type: ignore[call-overload]
-        return dict(counts.most_common())
 
     def children(
         self, image: Query, k: int = 10, box: Box | None = None, where: Where | None = None, measure: str | None = None
@@ -302,17 +241,7 @@ class Index:
             image = decode(file)
         embedding = self.encoder.encode([image], [box])
         check_finite(embedding, [file or "the image"])
-        return embedding, self._rows_of(os.path.abspath(file), box) if file else set()
-
-    def _rows_of(self, file: str, box: Box | None) -> set[int]:
-        """Rows of the items that are this box of this image file."""
-        found = set()
-        for first, table in zip(self._first.tolist(), self._tables(), strict=False):
-            for place in np.flatnonzero(pc.equal(table["image"], file).fill_null(False).to_numpy()).tolist():
-                there = table["box"][place].as_py()
-                if (box is None) == (there is None) and (box is None or np.allclose(there, box, atol=0.01)):
-                    found.add(first + place)
-        return found
+        return embedding, self.rows_of(os.path.abspath(file), box) if file else set()
 
     def _best(
         self,
@@ -326,7 +255,7 @@ class Index:
         """(Q, m) rows and scores, best first, ties to the lower row, and how many items competed."""
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        tables = self._tables() if where or flag else []
+        tables = self.tables() if where or flag else []
         wanted = check_where(where, tables) if where else {}
         rows = np.empty((len(queries), 0), dtype=np.int64)
         scores = np.empty((len(queries), 0), dtype=np.float32)
@@ -334,8 +263,8 @@ class Index:
         if not self.manifest.shards:
             # so that a wrong measure or direction is an error in an empty index too
             search(queries, queries[:0], k, measure, direction, self.curvature)
-        for number, first in enumerate(self._first[:-1].tolist()):
-            shard = self._shard(number)
+        for number, first in enumerate(self.first[:-1].tolist()):
+            shard = self.shard(number)
             competing = passing(shard.items, wanted, flag)
             candidates += len(shard.items) if competing is None else len(competing)
             here = search(queries, shard.embeddings, k, measure, direction, self.curvature, rows=competing)
@@ -367,20 +296,6 @@ class Index:
         if direction not in _FLAGS:
             raise ValueError(f"unknown direction {direction!r}: choose one of {', '.join(_FLAGS)}")
         return self.manifest.model.measures[direction]
-
-    def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
-            raise IndexError(f"rows must lie in [0, {len(self)}), got {rows.min()} to {rows.max()}")
-        shards = np.searchsorted(self._first, rows, side="right") - 1
-        return shards, rows - self._first[shards]
-
-    def _shard(self, number: int) -> Shard:
-        if number not in self._shards:
-            self._shards[number] = map_shard(self.folder, self.manifest, number)
-        return self._shards[number]
-
-    def _tables(self) -> list[pa.Table]:
-        return [self._shard(number).items for number in range(len(self.manifest.shards))]
 
     def __repr__(self) -> str:
         model, unfinished = self.manifest.model, self.manifest.unfinished

@@ -1,5 +1,6 @@
 """The shards of an index: embeddings as safetensors and what they are of as Arrow IPC, both mapped into memory."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +67,14 @@ def write_shard(folder: Path, manifest: Manifest, embeddings: np.ndarray, items:
     name = f"shard-{number:05d}"
     # a shard that strayed into another index is known by these
     mark = {"index_id": manifest.index_id, "shard": str(number)}
-    with written_aside(folder / f"{name}.safetensors") as aside:
-        save_file({"embeddings": stored}, aside, metadata=mark)
     with written_aside(folder / f"{name}.arrow") as aside, pa.OSFile(str(aside), "wb") as sink:
         schema = ITEM_FIELDS.with_metadata(mark)
         with ipc.new_file(sink, schema) as writer:
             writer.write_table(items.cast(schema).combine_chunks())
+    with written_aside(folder / f"{name}.safetensors") as aside:
+        save_file({"embeddings": stored}, aside, metadata=mark)
+        # safetensors lets only its owner read what it writes
+        shutil.copymode(folder / f"{name}.arrow", aside)
     sizes = [(folder / f"{name}.{ending}").stat().st_size for ending in ("safetensors", "arrow")]
     return ShardRecord(name, len(ids), *sizes)
 

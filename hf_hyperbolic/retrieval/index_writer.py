@@ -18,7 +18,8 @@ from hf_hyperbolic.retrieval.index_manifest import MANIFEST, Manifest
 from hf_hyperbolic.retrieval.index_shards import ITEM_FIELDS, check_finite, map_shard, write_shard
 from hf_hyperbolic.retrieval.index_thumbnails import thumbnail
 
-SHARD_ROWS = 8192
+# larger ones are searched faster, and are more to lose when a build is killed
+SHARD_ROWS = 32_768
 
 Picture = Image.Image | str | os.PathLike[str]
 

@@ -215,7 +215,7 @@ def test_results_print_and_slice(scenes):
 
 
 def test_opening_reads_no_shard_and_loads_no_model(scenes, monkeypatch):
-    from hf_hyperbolic.retrieval import index as module
+    from hf_hyperbolic.retrieval import index_rows as module
 
     monkeypatch.setattr(module, "map_shard", lambda *arguments: pytest.fail("a shard was read"))
     opened = Index.open(scenes.folder)

@@ -67,7 +67,7 @@ def test_a_killed_build_goes_on_and_is_the_same_as_one_that_was_not(tmp_path, en
     setup = {
         "middle of a shard": "encoder = ColourEncoder(kill_at=6)",
         "before the manifest": "encoder = ColourEncoder(); kill(index_manifest.Manifest, 'write', 3)",
-        "while writing": "encoder = ColourEncoder(); kill(index_shards.ipc, 'new_file', 2)",
+        "while writing": "encoder = ColourEncoder(); kill(index_shards, 'save_file', 2)",
     }[where]
     script = f"""
 import os, signal, sys
@@ -79,11 +79,11 @@ from hf_hyperbolic.retrieval import index_manifest, index_shards
 from hf_hyperbolic.retrieval.index_build import build_index
 def kill(place, name, at):
     calls, real = [], getattr(place, name)
-    def counted(*args):
+    def counted(*args, **named):
         calls.append(1)
         if len(calls) == at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args)
+        return real(*args, **named)
     setattr(place, name, counted)
 {setup}
 build_index({str(tmp_path / "killed")!r}, encoder, read_source({str(data)!r}, "val"), "data", "val", shard_rows=14,

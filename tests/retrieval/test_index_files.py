@@ -185,5 +185,7 @@ def test_a_failed_block_drops_what_was_not_written_and_frees_the_lock(index):
 def test_the_manifest_tells_sizes_and_model(index):
     content = json.loads((index / "manifest.json").read_text())
     assert (content["rows"], content["model"]["curvature"], content["model"]["dim"]) == (10, 0.5, 4)
+    modes = {path.suffix: path.stat().st_mode for path in index.glob("shard-*")}
+    assert modes[".safetensors"] == modes[".arrow"]
     for shard in content["shards"]:
         assert (index / f"{shard['name']}.arrow").stat().st_size == shard["items_bytes"]
