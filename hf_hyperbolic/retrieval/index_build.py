@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-import re
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from hf_hyperbolic.retrieval.index_work import CropWork, Items, as_it_is, nodes_
 from hf_hyperbolic.retrieval.index_writer import SHARD_ROWS, IndexWriter
 
 FOLDER = "folder"
+# a shard is written after so long even if it is small: what a killed build loses at most
+SHARD_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def build_index(
     directions. Otherwise a scene is only ever a parent, a box with nothing in it only ever a child.
 
     Where `path` holds an index that was being built from the same source, the build goes on after its last finished
-    shard, and the result is what it would have been.
+    shard, and the items are what they would have been.
 
     Args:
         path: folder of the index, made if it is not there.
@@ -106,7 +109,8 @@ def build_index(
         append: add to an index that was built from something else.
         batch_size: at least so many crops the model sees at once, unless fewer are left.
         num_workers: processes that read images; 0 reads them in this one.
-        shard_rows: at least so many items in a shard, which is what a killed build loses at most.
+        shard_rows: a shard is written when it has so many items, or after two minutes: more is not lost when a build
+            is killed.
         progress: show a bar.
 
     Raises:
@@ -185,31 +189,66 @@ def _fill(
 ) -> list[str]:
     """Embeds and writes what is not done yet; the messages of broken images."""
     nodes, start = nodes_by_image(hierarchy)
-    batches = list(plan_batches(start, record.images_done, batch_size, writer.shard_rows))
+    batches = list(plan_batches(start, record.images_done, batch_size))
     work = CropWork(writer.encoder, source, hierarchy, nodes, start, batches, writer.manifest.thumbnails)
     items = Items(hierarchy, source.table, record.split)
+    shard = _NextShard(writer, record)
     broken: list[str] = []
-    embeddings: list[np.ndarray] = []
-    rows: list[dict[str, Any]] = []
-    row = writer.manifest.rows
     loader = DataLoader(work, batch_size=None, num_workers=num_workers, collate_fn=as_it_is)
-    bar = tqdm(total=len(nodes), initial=int(start[record.images_done]), desc="embedding", unit="item",
-               disable=not progress)  # fmt: skip
+    bar = tqdm(
+        total=len(nodes), initial=int(start[record.images_done]), desc="embedding", unit="item", disable=not progress
+    )
     with bar:
-        for (first, last, ends_shard), (crops, kept, boxes, pictures, messages) in zip(batches, loader, strict=True):
-            embeddings.append(writer.encoder.encode_crops(crops, max(batch_size, 1)))
-            rows += items.describe(nodes[start[first] : start[last]][kept], boxes, pictures, row + len(rows))
-            for message in messages:
-                reason = re.search(r"\((\w+)\)$", message)
-                key = reason[1] if reason else "broken_image"
-                record.skipped[key] = record.skipped.get(key, 0) + 1
-            broken += messages
-            bar.update(int(start[last] - start[first]))
-            if ends_shard:
-                record.images_done = last
-                writer.write(np.concatenate(embeddings), rows)
-                row, embeddings, rows = writer.manifest.rows, [], []
+        try:
+            for (first, last), (crops, kept, boxes, pictures, messages) in zip(batches, loader, strict=True):
+                embeddings = writer.encoder.encode_crops(crops, batch_size)
+                described = items.describe(nodes[start[first] : start[last]][kept], boxes, pictures, shard.next_row)
+                shard.add(embeddings, described, messages, last)
+                broken += messages
+                bar.update(int(start[last] - start[first]))
+                if len(shard.rows) >= writer.shard_rows or last == record.images or shard.is_old():
+                    shard.write()
+        except KeyboardInterrupt:
+            shard.write()
+            raise
     return broken
+
+
+class _NextShard:
+    """What was embedded since the last shard was written."""
+
+    def __init__(self, writer: IndexWriter, record: SourceRecord) -> None:
+        self.writer, self.record = writer, record
+        self._begin()
+
+    def _begin(self) -> None:
+        self.embeddings: list[np.ndarray] = []
+        self.rows: list[dict[str, Any]] = []
+        self.skipped: Counter[str] = Counter()
+        self.images_done = self.record.images_done
+        self.since = time.monotonic()
+
+    @property
+    def next_row(self) -> int:
+        return self.writer.manifest.rows + len(self.rows)
+
+    def is_old(self) -> bool:
+        return time.monotonic() - self.since > SHARD_SECONDS
+
+    def add(self, embeddings: np.ndarray, rows: list[dict[str, Any]], broken: list[str], images_done: int) -> None:
+        self.embeddings.append(embeddings)
+        self.rows += rows
+        # messages end with the reason in brackets
+        self.skipped.update(message.rpartition("(")[2].rstrip(")") for message in broken)
+        self.images_done = images_done
+
+    def write(self) -> None:
+        if self.images_done > self.record.images_done:
+            self.record.images_done = self.images_done
+            for reason, count in self.skipped.items():
+                self.record.skipped[reason] = self.record.skipped.get(reason, 0) + count
+            self.writer.write(np.concatenate(self.embeddings), self.rows)
+            self._begin()
 
 
 def _digest(table: BoxTable, hierarchy: Hierarchy) -> str:

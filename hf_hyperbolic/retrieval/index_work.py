@@ -23,19 +23,16 @@ def nodes_by_image(hierarchy: Hierarchy) -> tuple[np.ndarray, np.ndarray]:
     return nodes, np.concatenate([[0], np.cumsum(counts)])
 
 
-def plan_batches(start: np.ndarray, done: int, batch_size: int, shard_rows: int) -> Iterator[tuple[int, int, bool]]:
-    """First and last (exclusive) image of each batch, and whether a shard ends with it; from image `done` on.
+def plan_batches(start: np.ndarray, done: int, batch_size: int) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) image of each batch, from image `done` on.
 
-    Both depend on the number of items alone, and a shard ends with a batch: a resumed build cuts as the first did.
+    A build that goes on after any batch cuts the rest as the first build would have.
     """
-    images, first, in_shard = len(start) - 1, done, 0
-    while first < images:
+    first = done
+    while first < len(start) - 1:
         last = int(np.searchsorted(start, start[first] + batch_size))
-        last = min(max(last, first + 1), images)
-        in_shard += int(start[last] - start[first])
-        ends = in_shard >= shard_rows or last == images
-        yield first, last, ends
-        in_shard = 0 if ends else in_shard
+        last = min(max(last, first + 1), len(start) - 1)
+        yield first, last
         first = last
 
 
@@ -49,7 +46,7 @@ class CropWork(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | No
         hierarchy: Hierarchy,
         nodes: np.ndarray,
         start: np.ndarray,
-        batches: list[tuple[int, int, bool]],
+        batches: list[tuple[int, int]],
         thumbnails: int,
     ) -> None:
         look = encoder.preprocessing
@@ -61,7 +58,7 @@ class CropWork(Dataset[tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | No
         return len(self.batches)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bytes | None], list[str]]:
-        first, last, _ = self.batches[number]
+        first, last = self.batches[number]
         nodes = self.nodes[self.start[first] : self.start[last]]
         crops, broken, kept = node_crops(self.reader, self.hierarchy, nodes, self.size, self.context, self.mode)
         boxes = np.empty((len(kept), 4), dtype=np.float32)

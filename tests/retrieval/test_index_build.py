@@ -12,6 +12,7 @@ from PIL import Image
 
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.read import read_source
+from hf_hyperbolic.retrieval import index_build
 from hf_hyperbolic.retrieval.index import Index
 from hf_hyperbolic.retrieval.index_build import build_index, folder_source
 
@@ -24,12 +25,13 @@ def content(path):
     return index.embeddings(rows), index.items(rows)
 
 
-def same(first, second):
+def same(first, second, shards=True):
     np.testing.assert_array_equal(content(first)[0], content(second)[0])
     assert content(first)[1] == content(second)[1]
-    assert [shard.rows for shard in Index.open(first).manifest.shards] == [
-        shard.rows for shard in Index.open(second).manifest.shards
-    ]
+    if shards:
+        assert [shard.rows for shard in Index.open(first).manifest.shards] == [
+            shard.rows for shard in Index.open(second).manifest.shards
+        ]
 
 
 def test_items_are_the_nodes_of_the_hierarchy(tmp_path, encoder, source):
@@ -246,3 +248,26 @@ def test_embeddings_are_those_of_evaluation(tmp_path, data):
         place = node - hierarchy.image_nodes(image)[1] if node >= hierarchy.num_images else None
         row = index.row("val/" + str(source.table.image_ids[image]) + ("" if place is None else f"#{place}"))
         np.testing.assert_allclose(index.embeddings([row])[0], expected[node], atol=1e-6)
+
+
+def test_a_build_stopped_by_its_user_loses_nothing_that_was_embedded(tmp_path, encoder, source):
+    class Stopped(ColourEncoder):
+        def encode_crops(self, crops, batch_size=256):
+            if self.calls == 3:
+                raise KeyboardInterrupt
+            return super().encode_crops(crops, batch_size)
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(tmp_path / "index", Stopped(), source, "data", "val", **QUIET)
+    assert len(Index.open(tmp_path / "index")) == 30
+    assert build_index(tmp_path / "index", encoder, source, "data", "val", **QUIET).resumed_at == 6
+    build_index(tmp_path / "whole", encoder, source, "data", "val", **QUIET)
+    same(tmp_path / "index", tmp_path / "whole", shards=False)
+
+
+def test_a_slow_build_writes_small_shards_of_the_same_items(tmp_path, encoder, source, monkeypatch):
+    build_index(tmp_path / "whole", encoder, source, "data", "val", **QUIET)
+    monkeypatch.setattr(index_build, "SHARD_SECONDS", 0.0)
+    build_index(tmp_path / "slow", encoder, source, "data", "val", **QUIET)
+    assert [shard.rows for shard in Index.open(tmp_path / "slow").manifest.shards] == [10] * 6
+    same(tmp_path / "whole", tmp_path / "slow", shards=False)
