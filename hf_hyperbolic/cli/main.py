@@ -18,8 +18,15 @@ COMMANDS = {
         "detect": ("hf_hyperbolic.cli.detect", "find boxes in images that have none, by a detector from the Hub"),
         "pairs": ("hf_hyperbolic.cli.pairs", "which classes lie in which, beside chance"),
     },
+    "index": {
+        "build": ("hf_hyperbolic.cli.index_build", "embed a data set or a folder of images into an index on disk"),
+        "search": ("hf_hyperbolic.cli.index_search", "what is inside an image, or what it is a part of, by an index"),
+    },
 }
-GROUPS = {"data": "look at, check and convert annotated images"}
+GROUPS = {
+    "data": "look at, check and convert annotated images",
+    "index": "build an index of images and boxes, and search it",
+}
 _INTERRUPTED = 130
 
 

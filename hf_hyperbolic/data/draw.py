@@ -70,7 +70,7 @@ def contact_sheet(
     count = min(rows * columns, len(images))
     chosen = np.sort(np.random.default_rng(seed).choice(len(images), count, replace=False))
     boxes = np.flatnonzero(hierarchy.active() & (hierarchy.node_label >= 0))
-    sheet = _Sheet(count, columns, cell)
+    sheet = Sheet(count, columns, cell)
     for place, index in enumerate(chosen.tolist()):
         here = boxes[hierarchy.node_image[boxes] == index]
         # parents first, so that what lies inside stays in sight
@@ -103,7 +103,7 @@ def pair_sheet(
     """
     if not examples:
         raise ValueError("examples is empty: there is no pair to show")
-    sheet = _Sheet(len(examples), min(columns, len(examples)), cell)
+    sheet = Sheet(len(examples), min(columns, len(examples)), cell)
     for place, example in enumerate(examples):
         both = np.stack([example.parent, example.child])
         sheet.add(place, _shown(images, example.image, both, [1, 2], ["", ""], cell, margin), example.caption)
@@ -148,7 +148,7 @@ def _shown(
     return picture
 
 
-class _Sheet:
+class Sheet:
     """Squares in rows, a line of text under each and a legend at the foot."""
 
     def __init__(self, count: int, columns: int, cell: int) -> None:

@@ -89,7 +89,7 @@ def decode_scaled(file: str, scale: int = 1, content: bytes | None = None) -> De
     def read(image: Image.Image) -> Decoded:
         size, used = shown_size(image), _draft(image, scale)
         image.load()
-        return Decoded(_to_rgb(ImageOps.exif_transpose(image)), size, used)
+        return Decoded(to_rgb(ImageOps.exif_transpose(image)), size, used)
 
     return open_image(file, read, content)
 
@@ -183,7 +183,8 @@ def _tail(file: str) -> bytes:
         return stream.read()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB of any mode: 16-bit grey scaled to 8 bits, transparent pixels laid on white."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode == "I" or image.mode.startswith("I;16"):

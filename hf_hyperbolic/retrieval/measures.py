@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -69,7 +70,17 @@ def scores(
     return math.pi - angle if measure.endswith("beta") else angle
 
 
-def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curvature: lorentz.Curvature | None) -> None:
+def check_arguments(
+    queries: Tensor | np.ndarray,
+    gallery: Tensor | np.ndarray,
+    measure: str,
+    direction: str,
+    curvature: lorentz.Curvature | None,
+) -> None:
+    """Raises ValueError for an unknown measure or direction, shapes that do not match or a missing curvature.
+
+    Values are not looked at: see `not_finite`.
+    """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
     if direction not in DIRECTIONS:
@@ -86,12 +97,21 @@ def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curva
         raise ValueError(
             f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}: embed both with one model"
         )
+
+
+def not_finite(name: str, bad: list[int], total: int) -> ValueError:
+    """The error for a matrix called `name` of `total` rows, of which the rows `bad` hold NaN or infinity."""
+    rows = ", ".join(str(row) for row in bad[:_ROWS_NAMED])
+    more = ", ..." if len(bad) > _ROWS_NAMED else ""
+    return ValueError(
+        f"{name} holds NaN or infinite values in {len(bad)} of {total} rows (rows {rows}{more}): "
+        "drop them or look at the images they come from"
+    )
+
+
+def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curvature: lorentz.Curvature | None) -> None:
+    check_arguments(queries, gallery, measure, direction, curvature)
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
         bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
         if len(bad):
-            rows = ", ".join(str(row) for row in bad[:_ROWS_NAMED].tolist())
-            more = ", ..." if len(bad) > _ROWS_NAMED else ""
-            raise ValueError(
-                f"{name} holds NaN or infinite values in {len(bad)} of {len(embeddings)} rows (rows {rows}{more}): "
-                "drop them or look at the images they come from"
-            )
+            raise not_finite(name, bad.tolist(), len(embeddings))

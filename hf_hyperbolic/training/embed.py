@@ -8,13 +8,7 @@ from hf_hyperbolic.data.batches import node_crops
 from hf_hyperbolic.data.crops import CropMode
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.image_reader import ImageReader
-
-
-def normalise(pixels: torch.Tensor, mean: list[float], std: list[float]) -> torch.Tensor:
-    """(n, 3, H, W) uint8 -> float32 as the image processor of the same mean and standard deviation makes it."""
-    shift = torch.tensor(mean, device=pixels.device)[:, None, None] * 255
-    scale = torch.tensor(std, device=pixels.device)[:, None, None] * 255
-    return (pixels - shift) / scale
+from hf_hyperbolic.encoder import normalise as normalise
 
 
 @torch.no_grad()

@@ -20,7 +20,8 @@ def test_help_lists_every_command(capsys):
             with pytest.raises(SystemExit) as exit_:
                 main([group, name, "--help"])
             assert exit_.value.code == 0
-            assert ("images" if name == "detect" else "source") in capsys.readouterr().out
+            positional = {"detect": "images", "search": "index"}.get(name, "source")
+            assert positional in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,290 @@
+"""A trained model with the way it looks at images: PIL images -> embeddings.
+
+What is embedded here is cut and scaled as the crops of training and evaluation are (`hf_hyperbolic.data.crop`), so that
+a query and the items of an index lie in one space.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from transformers import AutoImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel
+
+from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.data.crops import CropMode, crop
+from hf_hyperbolic.data.images import to_rgb
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS, load_backbone, model_type, pool
+
+Box = Sequence[float] | np.ndarray
+
+# what a configuration says of how it was saved rather than of what the model computes
+_IMMATERIAL = frozenset(
+    {
+        "_name_or_path", "_attn_implementation", "architectures", "auto_map", "dtype", "torch_dtype", "name_or_path",
+        "transformers_version", "id2label", "label2id",
+    }
+)  # fmt: skip
+
+
+class ImageEncoder:
+    """Turns images, or boxes of images, into embeddings.
+
+    Attributes:
+        model: in evaluation mode.
+        name: what it was loaded from, a folder as an absolute path.
+        image_size: side of the crops it sees, in pixels.
+        context: share of a box's side shown beyond it on each side.
+        crop_mode: "resize" squashes a crop to a square, "pad" keeps its proportions.
+        mean: three channel means, for values in [0, 1].
+        std: three channel standard deviations.
+        measures: `{"children": measure, "parents": measure}`, by which the model ranks in either direction.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        name: str,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        context: float = 0.0,
+        crop_mode: CropMode = "resize",
+        measures: Mapping[str, str] | None = None,
+    ) -> None:
+        self.model, self.name = model.eval(), name
+        self.image_size, self.context, self.crop_mode = image_size, context, crop_mode
+        self.mean, self.std = [float(value) for value in mean], [float(value) for value in std]
+        self.measures = dict(measures) if measures is not None else ranking_measures({}, self.geometry)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | str = torch.float32,
+        **hub: Any,
+    ) -> "ImageEncoder":
+        """Loads a checkpoint of this library, or the vision tower of any other as a model that ranks by cosine.
+
+        A CLIP checkpoint gives its projected image embeddings, another vision model its pooled feature. The settings
+        that a run saved with its checkpoint (`arguments.json`) say how crops are made and by what it ranks; without
+        them crops have no context, are squashed to a square, and an angle model ranks by beta.
+
+        Args:
+            name_or_path: folder, or name on the Hub.
+            device: where it computes; default: a GPU where there is one.
+            dtype: of the backbone. Embeddings are float32 whatever it is, but a model loaded in another precision
+                is another model: its fingerprint differs.
+            **hub: `revision`, `token`, `cache_dir`, ... of the Hub.
+
+        Raises:
+            FileNotFoundError: a path that is not there.
+            OSError: no such model on the Hub, or no image processor beside it.
+            ValueError: the checkpoint has no vision tower, or the device is not to be had.
+        """
+        unknown = sorted(set(hub) - set(HUB_ARGUMENTS))
+        if unknown:
+            raise TypeError(f"from_pretrained takes no {', '.join(unknown)}; of the Hub: {', '.join(HUB_ARGUMENTS)}")
+        name = os.fspath(name_or_path)
+        if os.path.isdir(name):
+            name = os.path.abspath(name)
+            if not (Path(name) / "config.json").exists():
+                raise FileNotFoundError(f"{name} holds no model (config.json): give a checkpoint folder, {_EXAMPLE}")
+        elif os.path.isabs(name) or name.startswith(".") or name.count("/") > 1:
+            raise FileNotFoundError(
+                f"{name}: no such folder; give a checkpoint folder, {_EXAMPLE}, or a name on the Hub"
+            )
+        model = _load_model(name, dtype=dtype, **hub)
+        processor = AutoImageProcessor.from_pretrained(name, **hub)
+        settings = _run_settings(name, **hub)
+        geometry = model.config.geometry if isinstance(model, HyperbolicCLIPVisionModel) else None
+        torch.nn.Module.to(model, _device(device))
+        return cls(
+            model,
+            name,
+            int(settings.get("image_size") or _side(processor)),
+            processor.image_mean,
+            processor.image_std,
+            float(settings.get("context", 0.0)),
+            settings.get("crop_mode", "resize"),
+            ranking_measures(settings, geometry),
+        )
+
+    @property
+    def geometry(self) -> str | None:
+        """`"lorentz"` or `"euclidean"`; None for a model of another kind, whose embeddings have only a direction."""
+        return self.model.config.geometry if isinstance(self.model, HyperbolicCLIPVisionModel) else None
+
+    @property
+    def curvature(self) -> float | None:
+        """c > 0 of the hyperboloid of curvature -c; None where the space is not hyperbolic."""
+        if isinstance(self.model, HyperbolicCLIPVisionModel) and self.geometry == "lorentz":
+            return self.model.curvature.item()
+        return None
+
+    @cached_property
+    def dim(self) -> int:
+        """Dimension of the embeddings."""
+        return self.encode([Image.new("RGB", (self.image_size, self.image_size))]).shape[1]
+
+    @property
+    def dtype(self) -> str:
+        """Of the backbone, `"float32"` or another."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How crops are made, in plain values: equal dicts see an image alike."""
+        return {
+            "image_size": self.image_size,
+            "context": self.context,
+            "crop_mode": self.crop_mode,
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of weights, configuration and preprocessing: equal where embeddings may be compared."""
+        digest = hashlib.sha256()
+        config = _material(self.model.config.to_dict())
+        digest.update(json.dumps([config, self.preprocessing], sort_keys=True, default=str).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def encode(
+        self, images: Sequence[Image.Image], boxes: Sequence[Box | None] | None = None, batch_size: int = 256
+    ) -> np.ndarray:
+        """Embeds images, or a box of each.
+
+        Args:
+            images: PIL images of any mode; turned as their EXIF tag says.
+            boxes: for each image x0 y0 x1 y1 in pixels of the image as shown, or None for all of it.
+            batch_size: crops the model sees at once.
+
+        Returns:
+            (n, D) float32, for a hyperbolic model space components.
+
+        Raises:
+            ValueError: as many boxes as images are needed; a box without area or outside its image.
+        """
+        if boxes is not None and len(boxes) != len(images):
+            raise ValueError(f"boxes: {len(boxes)} for {len(images)} images: give one for each, None for a whole image")
+        crops = np.empty((len(images), self.image_size, self.image_size, 3), dtype=np.uint8)
+        for place, image in enumerate(images):
+            shown = to_rgb(ImageOps.exif_transpose(image))
+            box = None if boxes is None else boxes[place]
+            whole = (0.0, 0.0, float(shown.width), float(shown.height))
+            crops[place] = crop(
+                shown, whole if box is None else np.asarray(box), self.image_size, self.context, self.crop_mode
+            )
+        return self.encode_crops(crops, batch_size)
+
+    @torch.inference_mode()
+    def encode_crops(self, crops: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """(n, size, size, 3) uint8 crops, as `hf_hyperbolic.data.crop` makes them -> (n, D) float32 embeddings."""
+        found = []
+        for start in range(0, len(crops), batch_size):
+            pixels = torch.from_numpy(crops[start : start + batch_size].transpose(0, 3, 1, 2)).to(self.model.device)
+            found.append(self._embed(normalise(pixels, self.mean, self.std)).float().cpu().numpy())
+        return np.concatenate(found) if found else np.empty((0, self.dim), dtype=np.float32)
+
+    def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.model, HyperbolicCLIPVisionModel):
+            embeds = self.model(pixel_values=pixels).embeds
+            assert embeds is not None
+            return embeds
+        output = self.model(pixel_values=pixels.to(self.model.dtype))
+        return output.image_embeds if isinstance(self.model, CLIPVisionModelWithProjection) else pool(output)
+
+    def __repr__(self) -> str:
+        space = f"curvature -{self.curvature:.4g}" if self.curvature else self.geometry or "compared by cosine"
+        return f"ImageEncoder({self.name!r}, {space}, {self.image_size} px, {self.dtype} on {self.model.device})"
+
+
+def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """(n, 3, H, W) uint8 -> float32 as the image processor of the same mean and standard deviation makes it."""
+    shift = torch.tensor(mean, device=pixels.device)[:, None, None] * 255
+    scale = torch.tensor(std, device=pixels.device)[:, None, None] * 255
+    return (pixels - shift) / scale
+
+
+def ranking_measures(settings: Mapping[str, Any], geometry: str | None) -> dict[str, str]:
+    """`{"children": measure, "parents": measure}` of a model, from the settings its run saved.
+
+    Args:
+        settings: `loss`, `children_measure` and `parents_measure` are looked at; may be empty.
+        geometry: of the model, None for one that was not made by this library.
+    """
+    angle = "euclidean_beta" if geometry == "euclidean" else "beta"
+    default = "cosine" if geometry is None or settings.get("loss") == "cosine" else angle
+    return {direction: settings.get(f"{direction}_measure") or default for direction in ("children", "parents")}
+
+
+_EXAMPLE = "such as outputs/demo/best"
+
+
+def _load_model(name: str, **kwargs: Any) -> PreTrainedModel:
+    hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
+    kind = model_type(name, **hub)
+    if kind == HyperbolicCLIPVisionConfig.model_type:
+        return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
+    if kind == "clip":
+        return CLIPVisionModelWithProjection.from_pretrained(name, **kwargs)
+    return load_backbone(name, **kwargs)
+
+
+def _run_settings(name: str, **hub: Any) -> dict[str, Any]:
+    """What the run saved beside the checkpoint; empty where it saved nothing."""
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        name,
+        "arguments.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **hub,
+    )
+    if found is None:
+        return {}
+    try:
+        settings = json.loads(Path(found).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{found} is not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{found} must hold one mapping of settings to values")
+    return settings
+
+
+def _side(processor: Any) -> int:
+    size = processor.crop_size if processor.do_center_crop else processor.size
+    side = size.get("height") or size.get("shortest_edge")
+    if side is None:
+        raise ValueError(f"{type(processor).__name__} tells no size in pixels: {size}")
+    return int(side)
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch raises either
+        raise ValueError(f"device {device}: not to be had here: {str(error).splitlines()[0]}") from error
+    return torch.device(device)
+
+
+def _material(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _material(value) for key, value in config.items() if key not in _IMMATERIAL}
+    return config

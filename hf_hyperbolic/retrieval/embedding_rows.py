@@ -1,0 +1,104 @@
+"""Embeddings of any kind and place, read a tile at a time: tensors, arrays, files mapped into memory."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hf_hyperbolic.retrieval.measures import not_finite
+
+_ROWS_SCANNED = 16384
+
+
+class EmbeddingRows:
+    """Rows of a matrix of embeddings that are moved to a device when asked for.
+
+    Positions count the rows that compete, in increasing order of their number in the matrix.
+
+    Args:
+        name: of the matrix in error messages.
+        matrix: (N, D) floating-point tensor on any device, or numpy array.
+        device: where rows are wanted.
+        rows: (m,) integers, the rows that compete in any order; None for all.
+
+    Raises:
+        ValueError: the matrix is not of floating-point numbers; `rows` are not integers, out of range or repeated.
+    """
+
+    def __init__(
+        self, name: str, matrix: Tensor | np.ndarray, device: torch.device, rows: Tensor | np.ndarray | None = None
+    ) -> None:
+        self.name = name
+        self.matrix = matrix
+        self.device = device
+        floating = (
+            matrix.is_floating_point() if isinstance(matrix, Tensor) else np.issubdtype(matrix.dtype, np.floating)
+        )
+        if not floating:
+            raise ValueError(f"{name} holds {matrix.dtype}: embeddings are floating-point numbers")
+        self.rows = None if rows is None else _sorted_rows(rows, len(matrix), name)
+
+    def __len__(self) -> int:
+        return len(self.matrix) if self.rows is None else len(self.rows)
+
+    def tile(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Positions `start` to `stop`, as far as they exist: (T, D) rows in their own dtype and their lengths in
+        float64.
+
+        Raises:
+            ValueError: a row of it holds NaN or infinity; the message counts and names those of the whole matrix.
+        """
+        if self.rows is not None:
+            return self.checked(self._take(self.rows[start:stop]))
+        part = self.matrix[start:stop]
+        if isinstance(part, np.ndarray):
+            part = _tensor(part)
+        return self.checked(part.detach().to(self.device))
+
+    def take(self, positions: Tensor) -> Tensor:
+        """(n,) positions -> (n, D) rows in their own dtype."""
+        return self._take(positions if self.rows is None else self.rows[positions.cpu()])
+
+    def numbers(self, positions: Tensor) -> Tensor:
+        """Positions -> row numbers of the matrix."""
+        return positions if self.rows is None else self.rows.to(positions.device)[positions]
+
+    def _take(self, rows: Tensor) -> Tensor:
+        if isinstance(self.matrix, np.ndarray):
+            return _tensor(self.matrix[rows.cpu().numpy()]).to(self.device)
+        return self.matrix.detach()[rows.to(self.matrix.device)].to(self.device)
+
+    def checked(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, D) rows of this matrix with their lengths in float64; the same error as `tile`."""
+        # the lengths are needed anyway, and one is finite only where its row is: no pass of its own
+        norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64)
+        if not bool(norms.isfinite().all()) and not bool(part.isfinite().all()):
+            raise self._not_finite()
+        return part, norms
+
+    def _not_finite(self) -> ValueError:
+        bad: list[int] = []
+        for start in range(0, len(self), _ROWS_SCANNED):
+            positions = torch.arange(start, min(start + _ROWS_SCANNED, len(self)))
+            finite = self.take(positions).isfinite().all(dim=1).cpu()
+            bad += self.numbers(positions[~finite]).tolist()
+        return not_finite(self.name, bad, len(self))
+
+
+def _tensor(part: np.ndarray) -> Tensor:
+    """A copy: torch warns of arrays that cannot be written, and a mapped file is read here and not later."""
+    return torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
+
+
+def _sorted_rows(rows: Tensor | np.ndarray, length: int, name: str) -> Tensor:
+    chosen = torch.as_tensor(rows).cpu()
+    if chosen.ndim != 1 or chosen.dtype == torch.bool or chosen.is_floating_point():
+        raise ValueError(f"rows are {chosen.dtype} of shape {tuple(chosen.shape)}: give a list of row numbers")
+    chosen = chosen.long()
+    outside = chosen[(chosen < 0) | (chosen >= length)]
+    if len(outside):
+        raise ValueError(f"rows name row {int(outside[0])}, and the {name} has {length} rows")
+    chosen = chosen.sort().values
+    twice = chosen[1:][chosen[1:] == chosen[:-1]]
+    if len(twice):
+        raise ValueError(f"rows name row {int(twice[0])} of the {name} more than once")
+    return chosen

@@ -1,0 +1,242 @@
+"""Exact search by angle, distance or cosine: the k best items of a gallery for every query.
+
+The gallery is read in tiles, and no more than a tile of scores exists at a time. A float32 product and a few passes
+over it, while it lies in the cache, find the items that may still enter a query's top-k (`keys`); those few are kept
+with bounds (`shortlist`), and what remains at the end is scored to the last digit (`exact`) and sorted. So the result
+is that of scoring every pair in float64, rounding to float32 and sorting, whatever the tiles, and the order of equal
+scores is that of the gallery. Queries with more near-ties than a shortlist holds, and a k that is a good part of the
+gallery, are scored exactly throughout.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hf_hyperbolic import lorentz
+from hf_hyperbolic.retrieval.embedding_rows import EmbeddingRows
+from hf_hyperbolic.retrieval.exact import Scoring, pair_scores, tile_scores
+from hf_hyperbolic.retrieval.keys import Key, key_of
+from hf_hyperbolic.retrieval.measures import check_arguments
+from hf_hyperbolic.retrieval.shortlist import Shortlist
+
+Embeddings = Tensor | np.ndarray
+
+# A k beyond this share of the gallery is not worth a shortlist.
+_LARGE_SHARE = 1 / 16
+_QUERIES = 512
+_EXACT_QUERIES = 32
+# Thresholds start from a sample: each item costs as much as any, a better start saves k G / sample items a query.
+_SAMPLE = 4096
+# Items are looked at one by one only in blocks of so many that hold a maximum above the threshold.
+_BLOCK = 32
+_PAIRS = 8192
+
+
+class SearchResult(NamedTuple):
+    """Best first: (Q, min(k, G)) float32 scores and the (Q, min(k, G)) int64 gallery rows they belong to."""
+
+    scores: Tensor
+    indices: Tensor
+
+
+def search(
+    queries: Embeddings,
+    gallery: Embeddings,
+    k: int,
+    measure: str = "beta",
+    direction: str = "children",
+    curvature: lorentz.Curvature | None = None,
+    rows: Tensor | np.ndarray | None = None,
+    tile_rows: int | None = None,
+) -> SearchResult:
+    """The k best gallery items for every query, exact: equal to scoring all pairs in float64 and sorting.
+
+    Scores equal in float32 are ties, and go to the lower gallery row. Neither depends on `tile_rows`, the number of
+    queries or the device's way of multiplying. Half-precision embeddings are taken as the numbers they are, so that the
+    only loss is the rounding of what was stored. Beside its arguments and its result it needs a few tiles of memory.
+
+    Args:
+        queries: (Q, D) embeddings; for a hyperbolic model, space components. Tensor or numpy array, float16 to float64.
+        gallery: (G, D) embeddings; may be mapped from a file, or lie on another device than the queries.
+        k: any number from 1 on; beyond G all items are ranked.
+        measure: one of `MEASURES`; see `scores` for what each means and its range.
+        direction: "children" where queries are parents and gallery items candidate children, or "parents".
+        curvature: c > 0 of the space of curvature -c; needed by `alpha`, `beta` and `distance`, ignored by the others.
+        rows: (m,) gallery rows that compete, in any order; all if None. `indices` are gallery rows nevertheless.
+        tile_rows: gallery rows read at a time; chosen by the device and the number of queries if None.
+
+    Returns:
+        `SearchResult` on the accelerator that queries or gallery lie on, or else the CPU.
+
+    Raises:
+        ValueError: for an unknown measure or direction, shapes that do not match, a hyperbolic measure without
+            curvature or with one that is not positive, k or `tile_rows` below 1, NaN or infinite embeddings, or rows
+            that are not in the gallery.
+    """
+    check_arguments(queries, gallery, measure, direction, curvature)
+    _check_counts(k, tile_rows)
+    scoring = Scoring(measure, direction, _positive(curvature, measure))
+    device = _device(queries, gallery)
+    asked = EmbeddingRows("queries", queries, device)
+    items = EmbeddingRows("gallery", gallery, device, rows)
+    k = min(k, len(items))
+    scores = torch.empty(len(asked), k, dtype=torch.float32, device=device)
+    indices = torch.empty(len(asked), k, dtype=torch.int64, device=device)
+    shortlisted = k < _LARGE_SHARE * len(items)
+    step = max(16, min(_QUERIES, 2**21 // max(k, 1))) if shortlisted else _EXACT_QUERIES
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), _full_float32():
+        for start in range(0, len(asked), step):
+            part = slice(start, start + step)
+            x, _ = asked.tile(start, start + step)
+            if k == 0:
+                continue
+            if shortlisted:
+                scores[part], positions = _search_shortlisted(x, items, k, scoring, tile_rows)
+            else:
+                scores[part], positions = _search_exactly(x, items, k, scoring, tile_rows)
+            indices[part] = items.numbers(positions)
+    return SearchResult(scores, indices)
+
+
+def _search_shortlisted(
+    x: Tensor, items: EmbeddingRows, k: int, scoring: Scoring, tile_rows: int | None
+) -> tuple[Tensor, Tensor]:
+    """(Q, D) queries -> (Q, k) scores and positions."""
+    key = key_of(x, scoring)
+    shortlist = Shortlist(key, k, _sample_thresholds(key, items, k))
+    step = tile_rows or _tile_length(len(x), x.device)
+    width = -(-min(step, len(items)) // _BLOCK) * _BLOCK
+    product, *work = (torch.empty(len(x), width, device=x.device) for _ in range(3))
+    for start in range(0, len(items), step):
+        part, norms = items.tile(start, start + step)
+        real = len(part)
+        # a short last tile is filled up, for the blocks
+        part = torch.nn.functional.pad(part.float(), (0, 0, 0, width - real)) if real < width else part.float()
+        norms = torch.nn.functional.pad(norms, (0, width - real))
+        matrix, columns = key.tile(part, norms)
+        torch.mm(key.matrix, matrix.T, out=product)
+        found, positions = _reaching(*key.test(product, columns, shortlist.thresholds, (work[0], work[1])))
+        inside = positions < real
+        found, positions = found[inside], positions[inside]
+        low, high = key.bounds(product[found, positions], found, columns[:, positions])
+        near = (high >= shortlist.thresholds[found]).nonzero().flatten()
+        shortlist.add(found[near], positions[near] + start, low[near], high[near])
+    scores, positions = _ranked(x, items, k, scoring, *shortlist.items())
+    crowded = shortlist.crowded.nonzero().flatten()
+    for some in crowded.split(_EXACT_QUERIES):
+        scores[some], positions[some] = _search_exactly(x[some], items, k, scoring, tile_rows)
+    return scores, positions
+
+
+def _sample_thresholds(key: Key, items: EmbeddingRows, k: int) -> Tensor:
+    """(Q,) keys that k items spread over the gallery reach, for certain."""
+    size = min(len(items), max(_SAMPLE, 4 * k))
+    # spread, since a gallery may be stored sorted by category or radius
+    chosen = torch.arange(size) * len(items) // size
+    part, norms = items.checked(items.take(chosen))
+    matrix, columns = key.tile(part.float(), norms)
+    product = key.matrix @ matrix.T
+    best = key.estimate(product, columns).topk(k, dim=1).indices
+    rows = torch.arange(len(product), device=product.device)[:, None].expand_as(best).flatten()
+    low, _ = key.bounds(product.gather(1, best).flatten(), rows, columns[:, best.flatten()])
+    return low.view(best.shape).min(dim=1).values
+
+
+def _reaching(values: Tensor, floors: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of those few of (Q, T) values that reach the (Q, 1) floors, T a multiple of `_BLOCK`."""
+    queries, width = values.shape
+    blocks = width // _BLOCK
+    # block b is the columns b, b + blocks, ...: a maximum over them runs along contiguous memory
+    blocked = values.view(queries, _BLOCK, blocks)
+    rows, block = (blocked.amax(dim=1) >= floors).nonzero(as_tuple=True)
+    hit, inside = (blocked[rows, :, block] >= floors[rows]).nonzero(as_tuple=True)
+    return rows[hit], inside * blocks + block[hit]
+
+
+def _ranked(
+    x: Tensor, items: EmbeddingRows, k: int, scoring: Scoring, rows: Tensor, positions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The k best of (n,) pairs for each query, at least k of them given for all but crowded queries."""
+    exact = [
+        pair_scores(x[row], items.take(position), scoring)
+        for row, position in zip(rows.split(_PAIRS), positions.split(_PAIRS), strict=True)
+    ]
+    score = torch.cat(exact) if exact else x.new_zeros(0, dtype=torch.float32)
+    # three stable sorts: by position, by score, by query
+    order = positions.sort().indices
+    order = order[score[order].sort(descending=True, stable=True).indices]
+    order = order[rows[order].sort(stable=True).indices]
+    counts = rows.bincount(minlength=len(x))
+    slots = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows[order]]
+    order = order[slots < k]
+    scores = torch.full((len(x), k), -torch.inf, device=x.device)
+    best = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
+    scores[rows[order], slots[slots < k]] = score[order]
+    best[rows[order], slots[slots < k]] = positions[order]
+    return scores, best
+
+
+def _search_exactly(
+    x: Tensor, items: EmbeddingRows, k: int, scoring: Scoring, tile_rows: int | None
+) -> tuple[Tensor, Tensor]:
+    """(Q, D) queries -> (Q, k) scores and positions, every pair scored exactly."""
+    scores = torch.empty(len(x), 0, device=x.device)
+    positions = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
+    # merging sorts k + step items a tile: with less than k new ones a time, most of it would be the old ones again
+    step = tile_rows or max(k, 4096)
+    for start in range(0, len(items), step):
+        part, _ = items.tile(start, start + step)
+        # of the width of a cache again, whatever k
+        new = torch.cat([tile_scores(x, some, scoring) for some in part.split(4096)], dim=1)
+        numbers = torch.arange(start, start + len(part), device=x.device).expand(len(x), -1)
+        # a stable sort, later items behind: ties stay in the order of the gallery
+        scores, order = torch.cat([scores, new], dim=1).sort(dim=1, descending=True, stable=True)
+        scores, order = scores[:, :k], order[:, :k]
+        positions = torch.cat([positions, numbers], dim=1).gather(1, order)
+    return scores, positions
+
+
+def _tile_length(queries: int, device: torch.device) -> int:
+    """Gallery rows a tile: its scores fill the processor's cache, or on an accelerator a small part of its memory."""
+    if device.type == "cpu":
+        return max(1024, min(2**21 // queries, 16384))
+    return max(8192, min(2**25 // queries, 2**17))
+
+
+def _device(queries: Embeddings, gallery: Embeddings) -> torch.device:
+    for embeddings in (queries, gallery):
+        # MPS has no float64
+        if isinstance(embeddings, Tensor) and embeddings.device.type not in ("cpu", "mps"):
+            return embeddings.device
+    return torch.device("cpu")
+
+
+def _check_counts(k: int, tile_rows: int | None) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}: ask for at least 1 item")
+    if tile_rows is not None and tile_rows < 1:
+        raise ValueError(f"tile_rows is {tile_rows}: a tile has at least 1 row")
+
+
+def _positive(curvature: lorentz.Curvature | None, measure: str) -> float | None:
+    if measure not in ("alpha", "beta", "distance"):
+        return None
+    assert curvature is not None
+    if not float(curvature) > 0:
+        raise ValueError(f"curvature is {float(curvature)}: give c > 0, the space then has curvature -c")
+    return float(curvature)
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Products without TF32 or bfloat16, whose error is far beyond the bounds used here."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
