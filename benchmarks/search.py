@@ -1,4 +1,4 @@
-"""Exact search under every measure against the bare matrix product, FAISS and the printed formula: time, memory, recall.
+"""Exact search by every measure beside the bare matrix product, FAISS and the printed formula: time, memory, recall.
 
 python benchmarks/search.py
 python benchmarks/search.py --quick

@@ -127,7 +127,8 @@ def _search_shortlisted(
         shortlist.add(found[near], positions[near] + start, low[near], high[near])
     scores, positions = _ranked(x, items, k, scoring, *shortlist.items())
     crowded = shortlist.crowded.nonzero().flatten()
-    for some in crowded.split(_EXACT_QUERIES):
+    # an empty tensor is split into one empty part, and that would read the whole gallery for nothing
+    for some in crowded.split(_EXACT_QUERIES) if len(crowded) else ():
         scores[some], positions[some] = _search_exactly(x[some], items, k, scoring, tile_rows)
     return scores, positions
 
