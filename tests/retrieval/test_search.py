@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hf_hyperbolic import euclidean, lorentz
 from hf_hyperbolic.retrieval import DIRECTIONS, MEASURES, scores, search
 from hf_hyperbolic.retrieval import shortlist as shortlist_module
-from hf_hyperbolic.retrieval.exact import Scoring
+from hf_hyperbolic.retrieval.exact import Scoring, pair_scores, tile_scores
 from hf_hyperbolic.retrieval.keys import key_of
 
 CURVATURE = 0.8
@@ -322,3 +322,22 @@ def test_memory_does_not_grow_with_the_gallery(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] < 20_000 * 32 * 4
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_tiles_and_pairs_round_alike_halfway_between_float32_numbers(measure):
+    """Cosines made to lie halfway: which way they are rounded hangs on the last bit of float64, and so on the batch."""
+    generator = torch.Generator().manual_seed(8)
+    x, z = torch.randn(2, 1, 64, generator=generator, dtype=torch.float64)
+    x = x / x.norm()
+    z = z - (z @ x.T) * x
+    steps = torch.randint(1, 2**22, (2000, 1), generator=generator)
+    cosine = 0.5 + (steps.double() + 0.5) * 2.0**-24
+    y = cosine * x + (1 - cosine**2).sqrt() * z / z.norm()
+    scoring = Scoring(measure, "children", CURVATURE)
+    pairs = pair_scores(x.expand(2000, -1), y, scoring)
+    if measure == "cosine":
+        product = (x @ (y / y.norm(dim=1, keepdim=True)).T).squeeze(0).float()
+        assert (product != pairs).any(), "nothing here would be rounded differently"
+    assert torch.equal(tile_scores(x, y, scoring).squeeze(0), pairs)
+    assert torch.equal(torch.cat([pair_scores(x, row[None], scoring) for row in y[:50]]), pairs[:50])
