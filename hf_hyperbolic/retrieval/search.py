@@ -70,7 +70,7 @@ def search(
         tile_rows: gallery rows read at a time; chosen by the device and the number of queries if None.
 
     Returns:
-        `SearchResult` on the accelerator that queries or gallery lie on, or else the CPU.
+        `SearchResult` on the accelerator that queries or gallery lie on, or else the CPU (MPS, without float64, too).
 
     Raises:
         ValueError: for an unknown measure or direction, shapes that do not match, a hyperbolic measure without
