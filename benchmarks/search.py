@@ -33,7 +33,7 @@ def embeddings(queries: int, length: int) -> tuple[Tensor, Tensor]:
     x = lorentz.exp_map0(centres * (0.5 + 0.5 * torch.rand(queries, 1, generator=generator)), CURVATURE)
     y = torch.empty(length, DIMENSION)
     # in pieces, so that making the gallery does not need more memory than holding it
-    for part in y.split(20_000):
+    for part in y.split(1000):
         around = centres[torch.randint(queries, (len(part),), generator=generator)]
         noise = torch.randn(part.shape, generator=generator) / DIMENSION**0.5
         radii = 0.5 + 2.5 * torch.rand(len(part), 1, generator=generator)
@@ -88,7 +88,7 @@ def recall(found: Tensor, truth: Tensor) -> float:
 def megabytes_beside_the_gallery(queries: int, length: int, k: int) -> float:
     """In this process: how much the peak of resident memory grows by a search in a gallery that is there already."""
     x, y = embeddings(queries, length)
-    search(x, y[:5000], k, curvature=CURVATURE)  # what the libraries load on first use
+    search(x[:2], y[:5000], 1, curvature=CURVATURE)  # what the libraries load on first use
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     search(x, y, k, curvature=CURVATURE)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
