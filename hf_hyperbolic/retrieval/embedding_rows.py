@@ -4,9 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_hyperbolic.retrieval.measures import not_finite
+from hf_hyperbolic.retrieval.measures import bad_rows
 
 _ROWS_SCANNED = 16384
+# Beyond it float32 products overflow; the geometry itself ends near 1e17, at radius 40.
+_LONGEST = 1e30
 
 
 class EmbeddingRows:
@@ -45,7 +47,8 @@ class EmbeddingRows:
         float64.
 
         Raises:
-            ValueError: a row of it holds NaN or infinity; the message counts and names those of the whole matrix.
+            ValueError: a row of it holds NaN or infinity or is longer than 1e30; the message counts and names those of
+                the whole matrix.
         """
         if self.rows is not None:
             return self.checked(self._take(self.rows[start:stop]))
@@ -71,17 +74,23 @@ class EmbeddingRows:
         """(n, D) rows of this matrix with their lengths in float64; the same error as `tile`."""
         # the lengths are needed anyway, and one is finite only where its row is: no pass of its own
         norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64)
-        if not bool(norms.isfinite().all()) and not bool(part.isfinite().all()):
-            raise self._not_finite()
+        if not bool((norms <= _LONGEST).all()):
+            raise self._named()
         return part, norms
 
-    def _not_finite(self) -> ValueError:
-        bad: list[int] = []
+    def _named(self) -> ValueError:
+        infinite: list[int] = []
+        long: list[int] = []
         for start in range(0, len(self), _ROWS_SCANNED):
             positions = torch.arange(start, min(start + _ROWS_SCANNED, len(self)))
-            finite = self.take(positions).isfinite().all(dim=1).cpu()
-            bad += self.numbers(positions[~finite]).tolist()
-        return not_finite(self.name, bad, len(self))
+            part = self.take(positions)
+            finite = part.isfinite().all(dim=1).cpu()
+            infinite += self.numbers(positions[~finite]).tolist()
+            short = (torch.linalg.vector_norm(part, dim=1, dtype=torch.float64) <= _LONGEST).cpu()
+            long += self.numbers(positions[finite & ~short]).tolist()
+        if infinite:
+            return bad_rows(self.name, infinite, len(self))
+        return bad_rows(self.name, long, len(self), f"vectors longer than {_LONGEST:.0e}")
 
 
 def _tensor(part: np.ndarray) -> Tensor:

@@ -60,7 +60,7 @@ class Key(Protocol):
         row's threshold. The values may be the product itself, or lie in `work`, which is overwritten."""
 
     def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) products of the queries `rows` with items of (2, n) `columns` -> lower and upper bounds of their keys."""
+        """(n,) products of the queries `rows` with items of (2, n) `columns` -> bounds of their keys, low and high."""
 
     def loosen(self, thresholds: Tensor) -> Tensor:
         """Thresholds lowered so that a key below is a lower score in float32 too, not a tie."""

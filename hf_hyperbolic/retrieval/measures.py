@@ -79,7 +79,7 @@ def check_arguments(
 ) -> None:
     """Raises ValueError for an unknown measure or direction, shapes that do not match or a missing curvature.
 
-    Values are not looked at: see `not_finite`.
+    Values are not looked at: see `bad_rows`.
     """
     if measure not in MEASURES:
         raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
@@ -99,12 +99,12 @@ def check_arguments(
         )
 
 
-def not_finite(name: str, bad: list[int], total: int) -> ValueError:
-    """The error for a matrix called `name` of `total` rows, of which the rows `bad` hold NaN or infinity."""
+def bad_rows(name: str, bad: list[int], total: int, fault: str = "NaN or infinite values") -> ValueError:
+    """The error for a matrix called `name` of `total` rows, of which the rows `bad` hold what they must not."""
     rows = ", ".join(str(row) for row in bad[:_ROWS_NAMED])
     more = ", ..." if len(bad) > _ROWS_NAMED else ""
     return ValueError(
-        f"{name} holds NaN or infinite values in {len(bad)} of {total} rows (rows {rows}{more}): "
+        f"{name} holds {fault} in {len(bad)} of {total} rows (rows {rows}{more}): "
         "drop them or look at the images they come from"
     )
 
@@ -114,4 +114,4 @@ def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curva
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
         bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
         if len(bad):
-            raise not_finite(name, bad.tolist(), len(embeddings))
+            raise bad_rows(name, bad.tolist(), len(embeddings))

@@ -70,7 +70,7 @@ def search(
         tile_rows: gallery rows read at a time; chosen by the device and the number of queries if None.
 
     Returns:
-        `SearchResult` on the accelerator that queries or gallery lie on, or else the CPU.
+        `SearchResult` on the accelerator that queries or gallery lie on, or else the CPU (MPS, without float64, too).
 
     Raises:
         ValueError: for an unknown measure or direction, shapes that do not match, a hyperbolic measure without
@@ -127,7 +127,8 @@ def _search_shortlisted(
         shortlist.add(found[near], positions[near] + start, low[near], high[near])
     scores, positions = _ranked(x, items, k, scoring, *shortlist.items())
     crowded = shortlist.crowded.nonzero().flatten()
-    for some in crowded.split(_EXACT_QUERIES):
+    # an empty tensor is split into one empty part, and that would read the whole gallery for nothing
+    for some in crowded.split(_EXACT_QUERIES) if len(crowded) else ():
         scores[some], positions[some] = _search_exactly(x[some], items, k, scoring, tile_rows)
     return scores, positions
 

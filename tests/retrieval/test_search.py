@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hf_hyperbolic import euclidean, lorentz
 from hf_hyperbolic.retrieval import DIRECTIONS, MEASURES, scores, search
 from hf_hyperbolic.retrieval import shortlist as shortlist_module
+from hf_hyperbolic.retrieval.exact import Scoring, pair_scores, tile_scores
+from hf_hyperbolic.retrieval.keys import key_of
 
 CURVATURE = 0.8
 CASES = [(measure, direction) for measure in MEASURES for direction in DIRECTIONS]
@@ -123,9 +125,6 @@ def test_a_crowded_query_is_what_it_is_called():
     queries, gallery = points(2), points(1, seed=5).expand(3000, -1)
     found = search(queries, gallery, 3, "beta", "children", CURVATURE)
     assert found.indices.tolist() == [[0, 1, 2]] * 2
-    from hf_hyperbolic.retrieval.exact import Scoring
-    from hf_hyperbolic.retrieval.keys import key_of
-
     key = key_of(queries, Scoring("beta", "children", CURVATURE))
     shortlist = shortlist_module.Shortlist(key, 3, torch.full((2,), -1.0, dtype=torch.float64))
     rows = torch.arange(2).repeat_interleave(3000)
@@ -227,7 +226,8 @@ def test_arrays_and_mapped_files_give_what_tensors_give(tmp_path):
     assert_same(search(queries.numpy(), mapped, 10, "beta", "children", CURVATURE), expected)
     assert_same(search(queries, gallery.numpy().astype(">f4"), 10, "beta", "children", CURVATURE), expected)
     assert_same(search(queries, gallery.clone().requires_grad_(), 10, "beta", "children", CURVATURE), expected)
-    assert_same(search(queries, gallery, 10, "beta", "children", torch.tensor(CURVATURE)), expected)
+    c = torch.tensor(CURVATURE, dtype=torch.float64)
+    assert_same(search(queries, gallery, 10, "beta", "children", c), expected)
 
 
 def test_rows_are_those_that_compete():
@@ -249,7 +249,7 @@ def test_rows_are_those_that_compete():
 def test_empty_galleries_queries_and_row_lists():
     queries, gallery = points(4), points(90, seed=1)
     nothing = torch.zeros(0, dtype=torch.int64)
-    for found in (search(queries, gallery[:0], 5), search(queries, gallery, 5, rows=nothing)) if False else (
+    for found in (
         search(queries, gallery[:0], 5, curvature=CURVATURE),
         search(queries, gallery, 5, curvature=CURVATURE, rows=nothing),
     ):
@@ -270,10 +270,10 @@ def test_rows_that_are_not_finite_are_named(k, value):
         search(queries, gallery[10:4000], k, "cosine", "children")
 
 
-def test_large_finite_values_are_not_called_infinite():
+def test_finite_values_too_large_for_float32_are_named():
     gallery = points(50).double()
     gallery[3] *= 1e200
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(ValueError, match=r"gallery holds vectors longer than 1e\+30 in 1 of 50 rows \(rows 3\)"):
         search(points(2), gallery, 5, "cosine")
 
 
@@ -322,3 +322,22 @@ def test_memory_does_not_grow_with_the_gallery(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] < 20_000 * 32 * 4
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_tiles_and_pairs_round_alike_halfway_between_float32_numbers(measure):
+    """Cosines made to lie halfway: which way they are rounded hangs on the last bit of float64, and so on the batch."""
+    generator = torch.Generator().manual_seed(8)
+    x, z = torch.randn(2, 1, 64, generator=generator, dtype=torch.float64)
+    x = x / x.norm()
+    z = z - (z @ x.T) * x
+    steps = torch.randint(1, 2**22, (2000, 1), generator=generator)
+    cosine = 0.5 + (steps.double() + 0.5) * 2.0**-24
+    y = cosine * x + (1 - cosine**2).sqrt() * z / z.norm()
+    scoring = Scoring(measure, "children", CURVATURE)
+    pairs = pair_scores(x.expand(2000, -1), y, scoring)
+    if measure == "cosine":
+        product = (x @ (y / y.norm(dim=1, keepdim=True)).T).squeeze(0).float()
+        assert (product != pairs).any(), "nothing here would be rounded differently"
+    assert torch.equal(tile_scores(x, y, scoring).squeeze(0), pairs)
+    assert torch.equal(torch.cat([pair_scores(x, row[None], scoring) for row in y[:50]]), pairs[:50])
