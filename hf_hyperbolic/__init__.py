@@ -10,6 +10,7 @@ from hf_hyperbolic.metric_names import register_metric
 if TYPE_CHECKING:
     from hf_hyperbolic import euclidean, lorentz
     from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+    from hf_hyperbolic.encoder import ImageEncoder
     from hf_hyperbolic.image_processing import make_image_processor
     from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
 
@@ -19,6 +20,7 @@ __all__ = [
     "HyperbolicCLIPVisionConfig",
     "HyperbolicCLIPVisionModel",
     "HyperbolicCLIPVisionOutput",
+    "ImageEncoder",
     "euclidean",
     "lorentz",
     "make_image_processor",
@@ -30,6 +32,7 @@ def _load() -> None:
     from transformers import AutoConfig, AutoModel
 
     from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+    from hf_hyperbolic.encoder import ImageEncoder
     from hf_hyperbolic.image_processing import make_image_processor
     from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
 
@@ -37,6 +40,7 @@ def _load() -> None:
         HyperbolicCLIPVisionConfig=HyperbolicCLIPVisionConfig,
         HyperbolicCLIPVisionModel=HyperbolicCLIPVisionModel,
         HyperbolicCLIPVisionOutput=HyperbolicCLIPVisionOutput,
+        ImageEncoder=ImageEncoder,
         make_image_processor=make_image_processor,
         euclidean=import_module("hf_hyperbolic.euclidean"),
         lorentz=import_module("hf_hyperbolic.lorentz"),
