@@ -81,7 +81,7 @@ def test_it_is_a_metric(seed: int) -> None:
 )
 def test_a_tree_that_is_none_is_refused(parent: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ClassTree(np.array(parent)).subtrees()
+        ClassTree(np.array(parent)).preorder()
 
 
 def test_a_ground_that_does_not_fit_is_refused() -> None:
