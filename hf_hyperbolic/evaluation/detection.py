@@ -164,27 +164,35 @@ def resampled_average_precision(found: ClassDetections, weights: np.ndarray) -> 
     weights = np.asarray(weights, dtype=np.float64)
     result = np.full((len(weights), len(found.hit)), np.nan)
     positives = weights @ found.positives
-    # at most thresholds the very same detections are right
-    patterns, which = np.unique(np.concatenate([found.hit, found.ignored], axis=1), axis=0, return_inverse=True)
+    some = positives > 0
     block = max(1, _BLOCK_CELLS // max(1, len(found.images)))
-    for number, pattern in enumerate(patterns):
-        hit, ignored = np.split(pattern, 2)
-        images, right = found.images[~ignored], np.flatnonzero(hit[~ignored])
+    # at most thresholds the very same detections count, and are right
+    for ignored, thresholds in _alike(found.ignored):
+        images, hits = found.images[~ignored], found.hit[thresholds][:, ~ignored]
         for start in range(0, len(weights), block):
             rows = slice(start, start + block)
-            drawn = weights[rows][:, images]
-            wanted = positives[rows]
-            some = wanted > 0
-            all_above = np.cumsum(drawn, axis=1)[:, right]
-            right_above = np.cumsum(drawn[:, right], axis=1)
-            precision = right_above / (all_above + np.spacing(1))
-            precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            recall = right_above / np.where(some, wanted, 1)[:, None]
-            # behind the last hit precision is 0
-            precision = np.pad(precision, ((0, 0), (0, 1)))
-            values = [p[np.searchsorted(r, RECALL_LEVELS)].mean() for p, r in zip(precision, recall, strict=True)]
-            result[rows, which.ravel() == number] = np.where(some, values, np.nan)[:, None]
+            # detections along the first axis: copying and adding whole rows is several times faster
+            drawn = np.ascontiguousarray(weights[rows].T)[images]
+            all_above = np.cumsum(drawn, axis=0)
+            for hit, same in _alike(hits):
+                right = np.flatnonzero(hit)
+                right_above = np.cumsum(drawn[right], axis=0)
+                precision = right_above / (all_above[right] + np.spacing(1))
+                precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1].T
+                # behind the last hit precision is 0
+                precision = np.pad(precision, ((0, 0), (0, 1)))
+                recall = np.ascontiguousarray(right_above.T) / np.where(some, positives, 1)[rows, None]
+                values = [p[np.searchsorted(r, RECALL_LEVELS)].mean() for p, r in zip(precision, recall, strict=True)]
+                result[rows, thresholds[same]] = np.where(some[rows], values, np.nan)[:, None]
     return result
+
+
+def _alike(rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(T, n) bool -> the different rows, each with the numbers of those that are like it."""
+    like: dict[bytes, list[int]] = {}
+    for number, row in enumerate(rows):
+        like.setdefault(row.tobytes(), []).append(number)
+    return [(rows[numbers[0]], np.array(numbers)) for numbers in like.values()]
 
 
 def _rank_in_image(images: np.ndarray) -> np.ndarray:

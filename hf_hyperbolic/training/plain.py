@@ -64,9 +64,10 @@ def load_plain(name_or_path: str | os.PathLike[str]) -> PlainVisionModel:
         vision = getattr(config, "vision_config", config)
         # of a two-tower model the size that counts stands with the whole
         vision.projection_dim = config.projection_dim
-        model, info = CLIPVisionModelWithProjection.from_pretrained(
+        loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
             name_or_path, config=vision, output_loading_info=True
         )
+        model, info = loaded
         if not info["missing_keys"]:
             return PlainVisionModel(align_weights(model)).eval()
     return PlainVisionModel(load_backbone(name_or_path)).eval()

@@ -106,14 +106,13 @@ def train_hierarchy_of(args: TrainArguments, data: str | None = None, format: st
         return hierarchy_for(_scenes(args, "train").table, args, strict=True)
     if Path(data).is_file():
         return None
-    source = {"source": data, "split": "train", "format": format, "min_size": args.min_box_size}
     try:
-        found = read_source(**source)
+        found = read_source(data, "train", format=format, min_size=args.min_box_size)
     except FileNotFoundError:
         return None
     except ValueError as error:
         try:
-            found = read_source(**source, require_images=False)
+            found = read_source(data, "train", format=format, min_size=args.min_box_size, require_images=False)
         except ValueError:  # it was not for want of images
             raise error from None
     check_threshold(found.exported, data, args)
@@ -134,8 +133,10 @@ def class_frequencies_for(
         format: of `data`.
         trained_on: data the model was trained on; None where that is unknown.
     """
-    others = [(trained_on, "auto")] if trained_on not in (None, data) else []
-    for source, how in [(data, format), *others]:
+    sources = [(data, format)]
+    if trained_on is not None and trained_on != data:
+        sources.append((trained_on, "auto"))
+    for source, how in sources:
         found = train_hierarchy_of(args, source, how)
         shared = len({*found.class_names} & {*evaluated.class_names}) if found is not None else 0
         if shared and source == data:

@@ -116,9 +116,11 @@ def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: flo
         ValueError: it is of no vision model.
     """
     if is_run(checkpoint):
-        raise ValueError(f"{checkpoint} holds a training run: give it as --run, or one of its models, {checkpoint}/best")
+        raise ValueError(
+            f"{checkpoint} holds a training run: give it as --run, or one of its models, {checkpoint}/best"
+        )
     if Path(checkpoint).is_dir() and not (Path(checkpoint) / "config.json").exists():
-        raise FileNotFoundError(f"{checkpoint} is no checkpoint: it holds no config.json")
+        raise FileNotFoundError(f"{checkpoint} is neither a checkpoint, with config.json, nor a run that kept a model")
     try:
         return _pretrained(checkpoint, torch.device(device), context)
     except OSError as error:
@@ -161,24 +163,20 @@ def is_run(path: str | Path) -> bool:
 
 def input_size(checkpoint: str, config: PreTrainedConfig) -> int:
     """Side of the square that a model sees, in pixels: that of its image processor, else of its configuration."""
+    sizes: list[Any] = []
     try:
         processor = AutoImageProcessor.from_pretrained(checkpoint)
+        sizes.append(processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size)
     except (OSError, ValueError):  # a checkpoint without one
-        processor = None
-    cropped = bool(getattr(processor, "do_center_crop", False))
-    for size in (getattr(processor, "crop_size" if cropped else "size", None), getattr(config, "image_size", None)):
+        pass
+    for size in (*sizes, getattr(config, "image_size", None)):
         if isinstance(size, int):
             return size
-        sides = [*size] if isinstance(size, list | tuple) else _sides(size)
-        if sides and len({*sides}) == 1:
-            return int(sides[0])
+        if size is not None and not isinstance(size, list | tuple):
+            size = [size[name] for name in ("height", "width", "shortest_edge") if size.get(name)]
+        if size and len({*size}) == 1:
+            return int(size[0])
     return 224
-
-
-def _sides(size: Any) -> list[int]:
-    """The numbers of a processor's size: height and width, or the shortest edge."""
-    names = ("height", "width") if getattr(size, "get", {}.get)("height") else ("shortest_edge",)
-    return [size[name] for name in names if size is not None and size.get(name)]
 
 
 def told_apart(systems: list[System]) -> list[System]:

@@ -27,6 +27,7 @@ def random_boxes(seed, images=6, boxes=8, classes=3, near=0.5):
             else:
                 corner = rng.integers(10, 60, size=2)
                 box = np.concatenate([corner, corner + rng.integers(10, 30, size=2)])
+            box[2:] = np.maximum(box[2:], box[:2] + 1)  # nudged again and again, a box may turn inside out
             own.append(box)
         xyxy += own
     return (
