@@ -28,7 +28,7 @@ from hf_hyperbolic.evaluation import (
     paired_difference,
     save_per_query,
 )
-from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.training.ground import read_ground
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split
@@ -102,7 +102,6 @@ FIGURES = (
     ("parent to child, Recall@50 %", "children", "parent_to_child/{}/recall@50%"),
     ("child to parent, Top-10", "parents", "child_to_parent/{}/top_10"),
     ("own scene, recall@5", "parents", "own_scene/{}/recall@5"),
-    ("zero-shot, accuracy", "parents", "zero_shot/{}/accuracy"),
 )
 
 
@@ -110,11 +109,12 @@ def compare(main: System, others: list[System], per_query: dict[str, dict]) -> d
     """Paired differences, main system minus each other, each by its own ranking measure."""
     found: dict[str, dict[str, dict]] = {}
     for other in others:
+        mine, theirs = per_query[main.name], per_query[other.name]
         keys = {words: (key.format(main.measures[way]), key.format(other.measures[way])) for words, way, key in FIGURES}
+        nearest = [f"zero_shot/{nearest_measure(system.curvature)}/accuracy" for system in (main, other)]
+        keys["zero-shot, accuracy"] = (nearest[0], nearest[1])
         found[other.name] = {
-            words: paired_difference(per_query[main.name][mine], per_query[other.name][theirs])
-            for words, (mine, theirs) in keys.items()
-            if mine in per_query[main.name]
+            words: paired_difference(mine[own], theirs[its]) for words, (own, its) in keys.items() if own in mine
         }
     return found
 

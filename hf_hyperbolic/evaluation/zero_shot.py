@@ -9,6 +9,10 @@ wherever boxes look for what they are a part of. Figures are
 - `map` and `map_50`, the mean over classes of COCO's average precision (over IoU thresholds .50 to .95, and at .50),
   the boxes being the detections, each with its score for every class (see `detection`).
 
+The figure to quote is that of the *nearest* prototype: by hyperbolic distance for a hyperbolic model, by cosine for any
+other (`nearest_measure`). Angles are given too, but they tell wholes from parts, not one class from another: beta does
+not say how far away a prototype lies, and alpha prefers those near the origin whatever the crop.
+
 Classes are those of the evaluated set with a box in the support, matched by name; boxes of others take no part. Where
 labels are federated, average precision is judged as LVIS judges it; for accuracy only a box's own label is right.
 
@@ -66,9 +70,9 @@ def evaluate_zero_shot(
     Returns:
         The result: `zero_shot`: measure -> figure of `FIGURES` -> `value`, `low`, `high`, `chance`, `ceiling`,
         `oracles` (`most_common_class`, None for average precision) and `draws`, [smallest, largest] over the draws;
-        `zero_shot_about`: `boxes`, `left_out`, `classes`, `support_boxes` (of a draw), `shots`, `draws`,
-        `iou_thresholds`, `max_detections`, `notes`, and `per_class`: `name`, `boxes`, `support`, and `measures`:
-        measure -> `accuracy`, `average_precision`, lists over the candidate classes. And
+        `zero_shot_about`: `measure` (the nearest prototype's), `boxes`, `left_out`, `classes`, `support_boxes` (of a
+        draw), `shots`, `draws`, `iou_thresholds`, `max_detections`, `notes`, and `per_class`: `name`, `boxes`,
+        `support`, and `measures`: measure -> `accuracy`, `average_precision`, lists over the candidate classes. And
         `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box is told rightly.
 
     Raises:
@@ -106,7 +110,7 @@ def evaluate_zero_shot(
             resampled.append(again)
         table[measure], per_class[measure] = _figures(queries, told, precision, resampled, image_draws, levels)
         per_unit[f"zero_shot/{measure}/accuracy"] = np.mean(told, axis=0)
-    about = _about(queries, support, hierarchy) | {
+    about = {"measure": nearest_measure(curvature), **_about(queries, support)} | {
         "per_class": {
             "name": [hierarchy.class_names[label] for label in queries.classes],
             "boxes": np.bincount(queries.labels, minlength=len(queries.classes)).tolist(),
@@ -115,6 +119,11 @@ def evaluate_zero_shot(
         }
     }
     return {"zero_shot": table, "zero_shot_about": about}, per_unit
+
+
+def nearest_measure(curvature: float | None) -> str:
+    """By what a prototype is nearest to a crop, in the space of the model."""
+    return "distance" if is_hyperbolic(curvature) else "cosine"
 
 
 class _Scores:
@@ -248,7 +257,7 @@ def _figures(
     return table, of_classes
 
 
-def _about(queries: Queries, support: Support, hierarchy: Hierarchy) -> dict[str, Any]:
+def _about(queries: Queries, support: Support) -> dict[str, Any]:
     notes = []
     if queries.left_out:
         notes.append(f"zero_shot: {queries.left_out} boxes are of classes without a box in the support: left out")

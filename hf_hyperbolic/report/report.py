@@ -118,7 +118,7 @@ def write_report(
     sections.append(_galleries(found, hierarchy, crop_of, f"Queries drawn at random (seed {seed}), not picked."))
     sections.append(_space(hierarchy, vectors.numpy(), curvature, crop_of))
     sections.append(_figures_in_full(results, measures, comparisons))
-    sections.append(zero_shot_section(results, measures))
+    sections.append(zero_shot_section(results))
     if metrics:
         sections.append(_training(metrics))
     sections.append(

@@ -4,32 +4,31 @@ from typing import Any
 
 from hf_hyperbolic.report import html
 from hf_hyperbolic.report.html import Markup, folded, row, table, tag
-from hf_hyperbolic.report.numbers import MISSING, measure_name, number
-from hf_hyperbolic.report.tables import Measures, Results, protocol_table
+from hf_hyperbolic.report.numbers import measure_name, number
+from hf_hyperbolic.report.tables import Results, protocol_table
 
 _FIGURES = ("accuracy", "class_accuracy", "map", "map_50")
 
 
-def zero_shot_section(results: Results, measures: Measures) -> Markup:
+def zero_shot_section(results: Results) -> Markup:
     """The section, empty where the results hold no `zero_shot`.
 
     Args:
         results: system -> result, the main system first.
-        measures: system -> direction -> measure that ranks.
     """
     main, result = next(iter(results.items()))
     if not result.get("zero_shot"):
         return Markup("")
     about = result["zero_shot_about"]
-    chosen = [(system, measures[system]["parents"]) for system in results]
+    chosen = [(name, found["zero_shot_about"]["measure"]) for name, found in results.items() if found.get("zero_shot")]
     every = [(system, measure) for system in results for measure in results[system].get("zero_shot", {})]
     parts = [
         tag("p", _note(about), class_="note"),
         protocol_table(results, "zero_shot", _FIGURES, chosen),
         folded("Every measure", protocol_table(results, "zero_shot", _FIGURES, every)),
     ]
-    if measures[main]["parents"] in about["per_class"]["measures"]:
-        parts.append(folded(f"Every class, {main}", _classes(about, measures[main]["parents"])))
+    if about["measure"] in about["per_class"]["measures"]:
+        parts.append(folded(f"Every class, {main}", _classes(about)))
     parts += [tag("p", note[0].upper() + note[1:] + ".", class_="note") for note in about["notes"]]
     lead = "Is the content of a box told by the nearest class prototype, on a data set that nothing was trained for?"
     return html.section("zero-shot", "Zero-shot detection", *parts, lead=lead)
@@ -45,8 +44,8 @@ def _note(about: dict[str, Any]) -> str:
     )
 
 
-def _classes(about: dict[str, Any], measure: str) -> Markup:
-    per_class = about["per_class"]
+def _classes(about: dict[str, Any]) -> Markup:
+    per_class, measure = about["per_class"], about["measure"]
     found = per_class["measures"][measure]
     columns = (
         per_class["name"],
@@ -61,4 +60,4 @@ def _classes(about: dict[str, Any], measure: str) -> Markup:
         for name, boxes, support, accuracy, precision in lines
     ]
     heads = [measure_name(measure), "boxes", "in the support split", "Accuracy", "Average precision"]
-    return table(heads, rows) if rows else Markup(MISSING)
+    return table(heads, rows)
