@@ -67,10 +67,12 @@ class System:
 
 def system_name(args: TrainArguments) -> str:
     """What tables call a model trained with `args`."""
+    # the paper's ablation: no pair of a scene with boxes of other images
+    alone = ", intra-image" if args.cross_parents == "none" else ""
     if args.loss == "cosine":
-        return "cosine contrast, own share" if args.similarity_own_weight else "cosine contrast"
+        return ("cosine contrast, own share" if args.similarity_own_weight else "cosine contrast") + alone
     angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
-    return f"{angle} + similarity" if args.similarity_weight else angle
+    return (f"{angle} + similarity" if args.similarity_weight else angle) + alone
 
 
 def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "best") -> System:
