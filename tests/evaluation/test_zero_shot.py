@@ -245,3 +245,14 @@ def test_embeddings_that_do_not_fit_are_refused(make_hierarchy):
         evaluate_zero_shot(torch.zeros(3, 4), val, torch.zeros(len(support.nodes), 4), support, 1.0)
     with pytest.raises(ValueError, match="at least 1"):
         draw_support(val, val, shots=0)
+
+
+def test_interval_of_average_precision_holds_its_value_though_resampling_raises_it(make_hierarchy):
+    """Many classes of few boxes, no content: copies of a lucky box would lift every resample above the figure."""
+    train, val = make_hierarchy(0, images=40, classes=40), make_hierarchy(1, images=25, classes=40)
+    support = draw_support(train, val)
+    noise = torch.randn(val.num_nodes, 6, generator=torch.Generator().manual_seed(0))
+    result, _ = evaluate_zero_shot(noise, val, embedded(train, 4, 0.1)[support.nodes], support, 1.0, ["cosine"])
+    for name in ("map", "map_50"):
+        figure = result["zero_shot"]["cosine"][name]
+        assert figure["low"] < figure["value"] < figure["high"]
