@@ -19,9 +19,9 @@ labels are federated, average precision is judged as LVIS judges it; for accurac
 Chance is exact for accuracy, simulated for average precision. Beside accuracy stands what always naming the support
 split's most common class reaches. Several draws of the support are averaged; intervals are bootstrap over images, drawn
 whole, for these very supports, and `draws` gives the smallest and largest value among them. A class none of whose
-images is drawn keeps its figure in that resample, as in `by_class`. Average precision of a class of few boxes rises when
-some are drawn twice and others not at all: its interval is moved back by that bias, the mean of the resamples less the
-figure (Efron & Tibshirani 1993, chapter 10).
+images is drawn keeps its figure in that resample, as in `by_class`. Average precision of a class of few boxes rises
+when some are drawn twice and others not at all: its interval is moved back by that bias, the mean of the resamples less
+the figure (Efron & Tibshirani 1993, chapter 10).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
