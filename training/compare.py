@@ -2,6 +2,10 @@
 
     python training/compare.py --output_dir outputs/compare --seeds 0 1 2
     python training/compare.py --output_dir outputs/ccp training/configs/photographs.yaml --data PATH
+    python training/compare.py --systems "hyperbolic angle + similarity" "intra-image only"
+
+The last is the paper's ablation: without pairs of a scene and boxes of other images, which then are neither positives
+nor negatives nor sought for the batch. Precision against recall of all systems is drawn in one figure.
 
 Whatever is not a setting of the comparison goes to training/train.py. A run that is finished is not trained again, one
 that was cut off goes on.
@@ -11,16 +15,19 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import HfArgumentParser
 
-from hf_hyperbolic.data.files import write_text
+from hf_hyperbolic.data.files import write_text, written_aside
 from hf_hyperbolic.evaluation import evaluate_embeddings
+from hf_hyperbolic.report.figures import Curve, numbers, precision_recall
+from hf_hyperbolic.report.style import to_svg
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
 from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
 from hf_hyperbolic.training.systems import System, trained, untrained
@@ -51,7 +58,10 @@ SYSTEMS: dict[str, list[str]] = {
     "hyperbolic angle": ["--similarity_weight", "0", "--temperature_init", "0.07"],
     "Euclidean angle + similarity": EUCLIDEAN,
     "hyperbolic angle + similarity": [],
+    "intra-image only": ["--cross_parents", "none", "--mated_boxes_per_scene", "0"],
 }
+# those that run unless others are named
+USUAL = [name for name in SYSTEMS if name != "intra-image only"]
 Figures = dict[str, dict[str, float | None]]
 FIGURES: dict[str, tuple[str, str, str, float]] = {
     # title: section, which ranking measure, name, factor
@@ -69,7 +79,7 @@ class CompareArguments:
     """What to compare."""
 
     output_dir: str = field(default="outputs/compare", metadata={"help": "a folder for each run, and the tables"})
-    systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": f"of: {', '.join(SYSTEMS)}"})
+    systems: list[str] = field(default_factory=lambda: list(USUAL), metadata={"help": f"of: {', '.join(SYSTEMS)}"})
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run of each system for each"})
     split: str = field(default="val", metadata={"help": "evaluated on; the embedded scenes have test and ood too"})
     which: str = field(default="final", metadata={"help": "final, or best by the validation figure"})
@@ -97,8 +107,11 @@ def train(folder: Path, settings: list[str]) -> None:
         raise SystemExit(done.returncode)
 
 
-def figures(system: System, split: str) -> Figures:
-    """The compared figures of one run: value, chance, ceiling, and of the AUC the category-pair oracle."""
+def figures(system: System, split: str) -> tuple[Figures, dict[str, list[float]]]:
+    """The compared figures of one run (value, chance, ceiling), and its precision-recall curve parent -> child.
+
+    The curve holds `recall`, `value`, `low`, `high` (a 95 % interval over scenes), `chance` and `ceiling`, a list each.
+    """
     args = system.args
     train_hierarchy, held_out = train_hierarchy_of(args), load_split(args, split)
     found: Mapping[str, Any] = evaluate_embeddings(
@@ -116,7 +129,34 @@ def figures(system: System, split: str) -> Figures:
     rows["parent nearer"] = {key: _scaled(radial[key], 100) for key in ("value", "chance", "ceiling")}
     hub = found["hubness"]["child_to_parent"][system.measures["parents"]]["largest_share"]
     rows["C>P hub"] = {"value": 100 * hub["value"], "chance": 100 * hub["chance"], "ceiling": None}
-    return rows
+    drawn = found["precision_recall"]
+    levels = {name: drawn[name] for name in ("recall", "chance", "ceiling")}
+    return rows, {**levels, **drawn["measures"][system.measures["children"]]}
+
+
+def kept_figures(folder: Path, which: str, split: str, system: Callable[[], System]) -> tuple[Figures, dict]:
+    """What `figures` gives, from the files of an earlier comparison where there are any."""
+    files = [folder / f"{kind}-{which}-{split}.json" for kind in ("figures", "precision-recall")]
+    if not all(file.exists() for file in files):
+        for file, content in zip(files, figures(system(), split), strict=True):
+            write_text(file, json.dumps(content, indent=1))
+    rows, curve = (json.loads(file.read_text()) for file in files)
+    return rows, curve
+
+
+def draw_curves(curves: Mapping[str, list[dict]], path: Path) -> None:
+    """Precision against recall of all systems: over seeds their mean and range, of one run its 95 % interval."""
+    drawn = {}
+    for name, runs in curves.items():
+        values = np.array([numbers(run["value"]) for run in runs])
+        low, high = values.min(0), values.max(0)
+        if len(runs) == 1:
+            low, high = (np.array(numbers(runs[0][bound])) for bound in ("low", "high"))
+        drawn[name] = Curve(runs[0]["recall"], *(line.tolist() for line in (values.mean(0), low, high)))
+    first = next(iter(curves.values()))[0]
+    levels = [(first["recall"], numbers(first[level])) for level in ("chance", "ceiling")]
+    with written_aside(path) as aside:
+        aside.write_bytes(to_svg(precision_recall(drawn, *levels)))
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -154,23 +194,30 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"unknown systems {', '.join(sorted(unknown))}; known: {', '.join(SYSTEMS)}")
     output = Path(options.output_dir)
     results: dict[str, list[Figures]] = {}
+    curves: dict[str, list[dict]] = {}
+
+    def add(name: str, found: tuple[Figures, dict]) -> None:
+        results.setdefault(name, []).append(found[0])
+        curves.setdefault(name, []).append(found[1])
+
     for seed in options.seeds:
         for name in options.systems:
             folder = output / f"{'-'.join(re.findall('[A-Za-z]+', name))}-seed-{seed}"
             train(folder, [*settings, *SYSTEMS[name], "--seed", str(seed)])
-            kept = folder / f"figures-{options.which}-{options.split}.json"
-            if not kept.exists():
-                write_text(kept, json.dumps(figures(trained(folder, which=options.which), options.split), indent=1))
-            results.setdefault(name, []).append(json.loads(kept.read_text()))
+            load = partial(trained, folder, which=options.which)
+            add(name, kept_figures(folder, options.which, options.split, load))
             if name == options.systems[0]:
-                start = untrained(trained(folder, which=options.which).args)
-                results.setdefault("untrained", []).append(figures(start, options.split))
+                add("untrained", figures(untrained(load().args), options.split))
             write_text(output / f"comparison-{options.split}.json", json.dumps(results, indent=1))
+            write_text(output / f"precision-recall-{options.split}.json", json.dumps(curves, indent=1))
+    curves = {**{name: curves[name] for name in options.systems}, "untrained": curves["untrained"]}
+    draw_curves(curves, output / f"precision-recall-{options.split}.svg")
     ordered = {"untrained": results.pop("untrained"), **results}
     print(f"{len(options.seeds)} seeds: mean (smallest-largest); shares in per cent; lower is better for OT and hub")
     text = table(ordered)
     write_text(output / f"comparison-{options.split}.txt", text + "\n")
     print(text)
+    print(f"precision against recall, scene to boxes: {output / f'precision-recall-{options.split}.svg'}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""Evaluate a trained run beside its untrained start and any other runs; write tables, JSON and an HTML report.
+"""Evaluate a run or any checkpoint, beside others, on any source of boxes; write tables, JSON and an HTML report.
 
-python training/evaluate.py --run outputs/demo
-python training/evaluate.py --run outputs/angle --baselines outputs/cosine --split test
+    python training/evaluate.py --run outputs/demo
+    python training/evaluate.py --run outputs/angle --baselines outputs/cosine openai/clip-vit-base-patch16
+    python training/evaluate.py --checkpoint PATH_OR_HUB_ID --data PATH --zero_shot true
+
+Under `accelerate launch` every process embeds and evaluates, and the first alone writes.
 """
 
 import json
@@ -9,112 +12,223 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
+from os.path import samefile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from accelerate import Accelerator
 from transformers import HfArgumentParser
 
-from hf_hyperbolic.data.files import write_text
-from hf_hyperbolic.evaluation import evaluate_per_query, format_table, paired_difference, save_per_query
+from hf_hyperbolic.data.files import write_text, written_aside
+from hf_hyperbolic.evaluation import (
+    EvaluationSettings,
+    evaluate_per_query,
+    format_table,
+    paired_difference,
+    save_per_query,
+)
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.report import write_report
-from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
-from hf_hyperbolic.training.systems import System, trained, untrained
+from hf_hyperbolic.training.ground import read_ground
+from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split
+from hf_hyperbolic.training.support import load_support
+from hf_hyperbolic.training.systems import System, is_run, pretrained, told_apart, trained, untrained
 
 
 @dataclass
 class EvaluateArguments:
     """What to evaluate, on what."""
 
-    run: str = field(metadata={"help": "the --output_dir of training/train.py"})
-    baselines: list[str] = field(default_factory=list, metadata={"help": "other runs on the same data"})
-    which: str = field(default="best", metadata={"help": "best (by the validation figure) or final"})
-    data: str | None = field(default=None, metadata={"help": "another data set than the run's; see training/train.py"})
+    run: str | None = field(default=None, metadata={"help": "the --output_dir of training/train.py"})
+    checkpoint: str | None = field(
+        default=None,
+        metadata={"help": "in place of --run: a checkpoint folder or Hub name, ours, CLIP or another vision model"},
+    )
+    baselines: list[str] = field(default_factory=list, metadata={"help": "other runs or checkpoints beside it"})
+    which: str = field(default="best", metadata={"help": "of a run: best (by the validation figure) or final"})
+    data: str | None = field(
+        default=None, metadata={"help": "another data set than the run's; whatever training/train.py reads"}
+    )
     split: str = field(default="val", metadata={"help": "val; the embedded scenes have test and ood too"})
-    output_dir: str | None = field(default=None, metadata={"help": "default: evaluation-SPLIT inside the run"})
+    format: str = field(default="auto", metadata={"help": "of --data, where it can be read in several ways"})
+    image_folder: str | None = field(default=None, metadata={"help": "where its images lie, if not with it"})
+    threshold: float | None = field(
+        default=None,
+        metadata={"help": "share of a box inside another that makes it its child; default: the run's"},
+    )
+    context: float = field(
+        default=0.0,
+        metadata={"help": "share of a box's side shown beyond it, to checkpoints that do not say theirs"},
+    )
+    ground: str = field(default="index", metadata={"help": "of OT@k: index (the paper's), or tree"})
+    class_hierarchy: str | None = field(
+        default=None, metadata={"help": "file of --ground tree: JSON of Open Images, or a map of classes to parents"}
+    )
+    zero_shot: bool = field(default=False, metadata={"help": "tell boxes by class prototypes of --support_split too"})
+    support_split: str = field(default="train", metadata={"help": "split that prototypes are made from"})
+    shots: int = field(default=50, metadata={"help": "most boxes of a class behind a prototype"})
+    support_draws: int = field(default=3, metadata={"help": "how often these boxes are drawn; figures are their mean"})
+    output_dir: str | None = field(
+        default=None,
+        metadata={"help": "default: evaluation-SPLIT inside the run, or a folder of outputs/evaluation"},
+    )
     seed: int = field(default=0, metadata={"help": "of pair sampling, bootstrap and the choice of gallery queries"})
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU"})
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.checkpoint is None):
+            raise ValueError("give either --run, a folder of training/train.py, or --checkpoint, any other model")
+        if self.which not in ("best", "final"):
+            raise ValueError(f"--which must be best or final, got {self.which!r}")
+        if self.ground not in ("index", "tree"):
+            raise ValueError(f"--ground must be index or tree, got {self.ground!r}")
+        if (self.ground == "tree") != (self.class_hierarchy is not None):
+            raise ValueError("--ground tree and --class_hierarchy FILE belong together")
+        if self.zero_shot and self.support_split == self.split:
+            raise ValueError(f"--support_split must be another split than --split, which is {self.split} too")
+
+    def folder(self, data: str, own_data: bool) -> Path:
+        """Where the figures go; those on another data set do not replace those on the run's own."""
+        if self.output_dir:
+            return Path(self.output_dir)
+        of_data = "" if own_data else f"{_file_name(Path(data).name)}-"
+        if self.run:
+            return Path(self.run) / f"evaluation-{of_data}{self.split}"
+        return Path("outputs/evaluation") / f"{_file_name(str(self.checkpoint))}-{of_data}{self.split}"
+
+
+FIGURES = (
+    ("parent to child, Recall@50 %", "children", "parent_to_child/{}/recall@50%"),
+    ("child to parent, Top-10", "parents", "child_to_parent/{}/top_10"),
+    ("own scene, recall@5", "parents", "own_scene/{}/recall@5"),
+)
 
 
 def compare(main: System, others: list[System], per_query: dict[str, dict]) -> dict[str, dict[str, dict]]:
     """Paired differences, main system minus each other, each by its own ranking measure."""
     found: dict[str, dict[str, dict]] = {}
     for other in others:
-        rows = {}
-        for words, way, key in (
-            ("parent to child, Recall@50 %", "children", "parent_to_child/{}/recall@50%"),
-            ("child to parent, Top-10", "parents", "child_to_parent/{}/top_10"),
-            ("own scene, recall@5", "parents", "own_scene/{}/recall@5"),
-        ):
-            mine = per_query[main.name][key.format(main.measures[way])]
-            theirs = per_query[other.name][key.format(other.measures[way])]
-            rows[words] = paired_difference(mine, theirs)
-        found[other.name] = rows
+        mine, theirs = per_query[main.name], per_query[other.name]
+        keys = {words: (key.format(main.measures[way]), key.format(other.measures[way])) for words, way, key in FIGURES}
+        nearest = [f"zero_shot/{nearest_measure(system.curvature)}/accuracy" for system in (main, other)]
+        keys["zero-shot, accuracy"] = (nearest[0], nearest[1])
+        found[other.name] = {
+            words: paired_difference(mine[own], theirs[its]) for words, (own, its) in keys.items() if own in mine
+        }
     return found
 
 
-def told_apart(systems: list[System], runs: list[str]) -> list[System]:
-    """Gives systems of one name (another seed, other weights of the loss) the folder of their run as a second name."""
-    names = [system.name for system in systems]
-    told = [
-        replace(system, name=f"{system.name} ({Path(run).resolve().name})") if names.count(system.name) > 1 else system
-        for system, run in zip(systems, runs, strict=True)
-    ]
-    if len({system.name for system in told}) < len(told):
-        raise ValueError(
-            f"two of the runs {', '.join(runs)} cannot be told apart: give each once, in a folder of its own name"
-        )
-    return told
+def load_systems(options: EvaluateArguments, device: Any) -> list[System]:
+    """The main system first, then the others; of a run its untrained start last."""
+    main = options.run or options.checkpoint
+    assert main is not None
+    systems = [
+        trained(name, device, options.which) if is_run(name) or name == options.run
+        else pretrained(name, device, options.context)
+        for name in (main, *options.baselines)
+    ]  # fmt: skip
+    return [*told_apart(systems), *([untrained(systems[0].args, device)] if options.run else [])]
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = HfArgumentParser(EvaluateArguments)  # type: ignore[arg-type]
     (options,) = parser.parse_args_into_dataclasses(argv)
-    device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
+    accelerator = Accelerator(cpu=options.cpu)
     started = time.time()
-    runs = [options.run, *options.baselines]
-    system, *baselines = told_apart([trained(run, device, options.which) for run in runs], runs)
-    args = system.args
-    others = [*baselines, untrained(args, device)]
-    data = options.data or args.data
+    system, *others = load_systems(options, accelerator.device)
+    trained_on = system.args.data if system.known else None
+    data = options.data or trained_on
+    if data is None:
+        raise ValueError(f"{options.checkpoint} does not say what it was trained on: name what to evaluate by --data")
+    if trained_on is not None and Path(data).exists() and Path(trained_on).exists() and samefile(data, trained_on):
+        data = trained_on
+    args = system.args if options.threshold is None else replace(system.args, threshold=options.threshold)
+    output = options.folder(data, own_data=data == trained_on)
 
-    train_hierarchy, held_out = train_hierarchy_of(args, data), load_split(args, options.split, data)
-    if train_hierarchy is None:
-        print(f"{data} has no training split: no figure of the oracles that know its class frequencies")
+    held_out = load_split(args, options.split, data, format=options.format, image_folder=options.image_folder)
     hierarchy = held_out.hierarchy
+    accelerator.print(f"{data}, {options.split}: {held_out.summary()}")
+    frequencies, note = class_frequencies_for(args, hierarchy, data, options.format, trained_on)
+    if note:
+        accelerator.print(note)
+    settings = EvaluationSettings()
+    if options.class_hierarchy:
+        settings = replace(settings, ground=read_ground(hierarchy.class_names, options.class_hierarchy))
+    if options.zero_shot:
+        support_split, support = load_support(
+            args, options.support_split, data, hierarchy, options.shots, options.support_draws, options.seed,
+            options.format, options.image_folder,
+        )  # fmt: skip
 
-    results, per_query, embeddings = {}, {}, {}
+    results: dict[str, dict] = {}
+    per_query: dict[str, dict] = {}
+    embeddings: dict[str, np.ndarray] = {}
     for each in (system, *others):
-        print(f"embedding with {each.name}")
-        embeddings[each.name] = each.embed(held_out)
-        results[each.name], per_query[each.name] = evaluate_per_query(
-            embeddings[each.name], hierarchy, each.curvature, train_hierarchy=train_hierarchy, seed=options.seed
+        accelerator.print(f"embedding with {each.name}")
+        embeddings[each.name] = each.embed(held_out, progress=accelerator.is_main_process)
+        found, values = evaluate_per_query(
+            embeddings[each.name], hierarchy, each.curvature, None, frequencies, options.seed, settings=settings
         )
+        if note:
+            found["notes"].append(note)
+        if options.zero_shot:
+            reference = each.embed(support_split, support.nodes, progress=accelerator.is_main_process)
+            if accelerator.is_main_process:
+                more, more_values = evaluate_zero_shot(
+                    embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed
+                )
+                found, values = found | more, values | more_values
+        results[each.name], per_query[each.name] = found, values
+    if accelerator.is_main_process:
+        text = write(options, output, data, system, others, held_out, results, per_query, embeddings[system.name])
+        if options.run and options.which == "best" and options.split == "val" and data == trained_on:
+            text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
+        print(text)
+        print(
+            f"evaluated in {time.time() - started:.0f} s; report: {output / 'report.html'}; figures: "
+            f"{output / 'results.json'}"
+        )
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
-    output = Path(options.output_dir or Path(options.run) / f"evaluation-{options.split}")
+
+def write(
+    options: EvaluateArguments,
+    output: Path,
+    data: str,
+    system: System,
+    others: list[System],
+    held_out: Split,
+    results: dict[str, dict],
+    per_query: dict[str, dict],
+    embeds: np.ndarray,
+) -> str:
+    """Writes table, JSON, values of every query and the report; gives the table."""
     output.mkdir(parents=True, exist_ok=True)
     text = format_table(results)
     write_text(output / "table.txt", text)
     write_text(output / "results.json", json.dumps({"options": asdict(options), "results": results}, indent=1))
     for name, values in per_query.items():
-        save_per_query(output / f"per_query-{'-'.join(re.findall('[A-Za-z0-9]+', name))}.npz", values)
-
+        with written_aside(output / f"per_query-{_file_name(name)}.npz") as aside:
+            save_per_query(aside, values)
     reader = held_out.images(cache_bytes=2**28)
 
     def crop_of(node: int) -> np.ndarray:
-        return reader.cut(int(hierarchy.node_image[node]), hierarchy.node_box[node])
+        return reader.cut(int(held_out.hierarchy.node_image[node]), held_out.hierarchy.node_box[node])
 
-    metrics_file = Path(options.run) / "metrics.jsonl"
-    metrics = [json.loads(line) for line in metrics_file.read_text().splitlines()] if metrics_file.exists() else None
-    report = write_report(
+    metrics = None
+    if options.run and (file := Path(options.run) / "metrics.jsonl").exists():
+        metrics = [json.loads(line) for line in file.read_text().splitlines()]
+    write_report(
         output / "report.html",
         results,
-        hierarchy,
-        embeddings[system.name],
+        held_out.hierarchy,
+        embeds,
         system.curvature,
         metrics,
         crop_of,
-        {**asdict(args), "evaluated_on": data, "split": options.split},
+        {**system.settings(), "evaluated_on": data, "split": options.split},
         children_measure=system.measures["children"],
         parents_measure=system.measures["parents"],
         pairs_measure=system.measures["pairs"],
@@ -122,10 +236,11 @@ def main(argv: list[str] | None = None) -> None:
         comparisons=compare(system, others, per_query),
         seed=options.seed,
     )
-    if options.which == "best" and options.split == "val":
-        text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
-    print(text)
-    print(f"evaluated in {time.time() - started:.0f} s; report: {report}; figures: {output / 'results.json'}")
+    return text
+
+
+def _file_name(name: str) -> str:
+    return "-".join(re.findall("[A-Za-z0-9]+", name))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _ORACLES = {
     "oracle: class count": "class_count",
     "oracle: category pair": "category_pair_frequency",
     "oracle: scene flag": "scene_flag",
+    "oracle: commonest class": "most_common_class",
 }
 
 
@@ -67,6 +68,14 @@ _ENTAILMENT_COLUMNS: list[Column] = [
 ]
 
 
+_ZERO_SHOT_COLUMNS: list[Column] = [
+    ("accuracy", _path("zero_shot", "{}", "accuracy"), 100, 1),
+    ("mean of classes", _path("zero_shot", "{}", "class_accuracy"), 100, 1),
+    ("mAP", _path("zero_shot", "{}", "map"), 100, 1),
+    ("mAP@.50", _path("zero_shot", "{}", "map_50"), 100, 1),
+]
+
+
 def _class_columns(settings: dict[str, Any]) -> list[Column]:
     """From frequent to rare, the retrieval figures that `_retrieval_columns` shows."""
     cut, top = _main_cuts(settings)
@@ -100,8 +109,8 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         intervals: adds a row to each with its 95 % intervals.
 
     Returns:
-        Three blocks of text (retrieval, entailment, groups of classes), one line a row. Shares are in per cent, AUC in
-        [0, 1]; `-` is undefined.
+        Blocks of text (retrieval, entailment, groups of classes, zero-shot where there is any), one line a row. Shares
+        are in per cent, AUC in [0, 1]; `-` is undefined.
 
     Raises:
         ValueError: there is no result, or the systems were evaluated on different splits or cut-offs.
@@ -131,6 +140,7 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         "share of pairs with the parent nearer the origin. The oracles see no image.",
         *_block(results, first, _ENTAILMENT_COLUMNS, "entailment", intervals),
         *_class_block(results, first, intervals),
+        *_zero_shot_block(results, first, intervals),
         *(f"note: {note}" for note in first["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -141,6 +151,19 @@ def _class_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], i
         return []
     columns = _class_columns(first["settings"])
     return ["", _classes_line(first["by_class"]), *_block(results, first, columns, "parent_to_child", intervals)]
+
+
+def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool) -> list[str]:
+    if "zero_shot" not in first:
+        return []
+    about = first["zero_shot_about"]
+    return [
+        "",
+        f"Zero-shot: {about['boxes']} boxes told among {about['classes']} classes by prototypes of up to "
+        f"{about['shots'] or 'all'} boxes of another split, mean of {about['draws']} draws. mAP over IoU .50 to .95.",
+        *_block(results, first, _ZERO_SHOT_COLUMNS, "zero_shot", intervals),
+        *(f"note: {note}" for note in about["notes"]),
+    ]
 
 
 def _block(

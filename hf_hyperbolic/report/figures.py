@@ -5,7 +5,7 @@ Each function returns matplotlib figures outside pyplot, small enough to be read
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -130,32 +130,61 @@ def radius_by_level(radii: np.ndarray, levels: np.ndarray) -> Figure:
     return figure
 
 
+class Curve(NamedTuple):
+    """Interpolated precision at fixed recall, all in [0, 1].
+
+    Attributes:
+        recall: (L,) levels.
+        precision: (L,) at each, NaN where undefined.
+        low: (L,) lower end of its interval; None for none.
+        high: (L,) upper end.
+    """
+
+    recall: Sequence[float]
+    precision: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+def numbers(values: Sequence[float | None]) -> list[float]:
+    """JSON's numbers: None becomes NaN."""
+    return [math.nan if value is None else float(value) for value in values]
+
+
 def precision_recall(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, Curve | tuple[Sequence[float], Sequence[float]]],
     chance: tuple[Sequence[float], Sequence[float]] | None,
+    ceiling: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Figure:
-    """Precision at fixed recall, one line a system.
+    """Precision at fixed recall, one line a system and a band for its interval.
 
     Args:
-        curves: system -> recall levels and interpolated precisions, in [0, 1]; the main system first.
+        curves: system -> curve, or recall levels and precisions alone; the main system first.
         chance: recall levels and precisions of random rankings.
+        ceiling: those of the best possible ranking.
     """
     figure = new_figure(5.0, 3.5)
     axes = figure.add_subplot()
-    drawn = [np.asarray(curve[1], dtype=np.float64) for curve in curves.values()]
+    lines = {name: Curve(*curve) for name, curve in curves.items()}
+    drawn = [np.asarray(line, dtype=np.float64) for c in lines.values() for line in (c.precision, c.high) if line]
     # the main system last, so that it lies on top
-    for index, (name, (recall, precision)) in reversed(list(enumerate(curves.items()))):
+    for index, (name, curve) in reversed(list(enumerate(lines.items()))):
+        colour = SYSTEM_COLOURS[index % len(SYSTEM_COLOURS)]
+        if curve.low is not None and curve.high is not None:
+            axes.fill_between(curve.recall, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0)
         axes.plot(
-            recall, precision, label=name, color=SYSTEM_COLOURS[index % len(SYSTEM_COLOURS)],
+            curve.recall, curve.precision, label=name, color=colour,
             linestyle=SYSTEM_DASHES[index % len(SYSTEM_DASHES)], linewidth=2.4 if index == 0 else 1.8,
         )  # fmt: skip
-    if chance is not None:
-        axes.plot(*chance, label="chance", color=MUTED, linestyle=":", linewidth=1.6)
-        drawn.append(np.asarray(chance[1], dtype=np.float64))
+    for level, name, dash in ((chance, "chance", ":"), (ceiling, "best possible", (0, (1, 3)))):
+        if level is not None:
+            axes.plot(*level, label=name, color=MUTED, linestyle=dash, linewidth=1.6)
+            drawn.append(np.asarray(level[1], dtype=np.float64))
     style_axes(axes, xlabel="recall", ylabel="precision")
     axes.set_xlim(0, 1)
     highest = max((float(np.nanmax(line)) for line in drawn if line.size and not np.isnan(line).all()), default=1.0)
-    axes.set_ylim(0, min(1.0, 1.12 * highest) or 1.0)
+    # the best possible, a line at 1, is to be seen whole
+    axes.set_ylim(0, min(1.0 if ceiling is None else 1.02, 1.12 * highest) or 1.0)
     handles, labels = axes.get_legend_handles_labels()
     systems = len(curves)
     order = [*reversed(range(systems)), *range(systems, len(labels))]

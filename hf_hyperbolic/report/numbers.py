@@ -23,6 +23,10 @@ _WHOLE_NAMES = {
     "median_rank": "Median rank",
     "largest_share": "Busiest item's share",
     "skewness": "Skewness",
+    "accuracy": "Accuracy",
+    "class_accuracy": "Accuracy, mean of classes",
+    "map": "mAP (IoU .50 to .95)",
+    "map_50": "mAP (IoU .50)",
 }
 _AUC_NAMES = {"random": "random pairs", "reversed": "reversed pairs", "unrelated": "same image, unrelated"}
 

@@ -23,11 +23,18 @@ _BLIND = (
 
 
 def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperbolic: bool) -> str:
-    """Two sentences: what was trained on what, and what it is tested on here; unknown settings are left unsaid."""
+    """Two sentences: what was trained on what, and what it is tested on here; unknown settings are left unsaid.
+
+    Settings with a `checkpoint` are of a model of unknown training, taken as it is.
+    """
     parts = [f"A {'hyperbolic' if hyperbolic else 'Euclidean'} image model"]
     if settings.get("backbone"):
         size = f" at {settings['image_size']} px" if settings.get("image_size") else ""
         parts.append(f"({settings['backbone']}{size})")
+    if settings.get("checkpoint"):
+        size = f" at {settings['image_size']} px" if settings.get("image_size") else ""
+        parts.append(f"({Path(str(settings['checkpoint'])).name}{size}) is taken as it is.")
+        return f"{' '.join(parts)} {_tested(hierarchy, settings)}"
     parts.append("was trained")
     if settings.get("data") == "scenes":
         count = settings.get("train_scenes")
@@ -37,16 +44,21 @@ def default_summary(hierarchy: Hierarchy, settings: Mapping[str, Any], hyperboli
     if settings.get("max_steps"):
         parts.append(f"for {settings['max_steps']:,} steps")
     parts.append("to tell what is inside an image, and what it is a part of.")
+    return f"{' '.join(parts)} {_tested(hierarchy, settings)}"
+
+
+def _tested(hierarchy: Hierarchy, settings: Mapping[str, Any]) -> str:
     boxes = int((hierarchy.active() & (hierarchy.node_label >= 0)).sum())
     levels = int(hierarchy.level.max(initial=0)) + 1
     split = f" of the {settings['split']} split" if settings.get("split") else ""
-    if settings.get("evaluated_on", settings.get("data")) != settings.get("data"):
-        split += f" of {Path(str(settings['evaluated_on'])).name}"
-    tested = (
+    evaluated, data, domain = settings.get("evaluated_on"), settings.get("data"), ""
+    if evaluated is not None and evaluated != data:
+        split += " of the drawn scenes" if evaluated == "scenes" else f" of {Path(str(evaluated)).name}"
+        domain = " Out of domain: it was trained on another set." if data else ""
+    return (
         f"It is tested here on {hierarchy.num_images:,} images{split}, with {boxes:,} boxes of "
-        f"{int(hierarchy.scene_labels().any(0).sum()):,} classes on {levels} levels."
+        f"{int(hierarchy.scene_labels().any(0).sum()):,} classes on {levels} levels.{domain}"
     )
-    return f"{' '.join(parts)} {tested}"
 
 
 def how_to_read(hyperbolic: bool) -> Markup:

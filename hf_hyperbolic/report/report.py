@@ -19,6 +19,7 @@ from hf_hyperbolic.report.example import example_images, render_example
 from hf_hyperbolic.report.gallery import Gallery, galleries, render_gallery
 from hf_hyperbolic.report.html import Markup
 from hf_hyperbolic.report.poincare import LARGEST_CLOUD, embedding_radii, poincare_disk
+from hf_hyperbolic.report.zero_shot import zero_shot_section
 
 _WAYS: tuple[Direction, ...] = ("children", "parents")
 _PANEL_NOTES = {
@@ -117,6 +118,7 @@ def write_report(
     sections.append(_galleries(found, hierarchy, crop_of, f"Queries drawn at random (seed {seed}), not picked."))
     sections.append(_space(hierarchy, vectors.numpy(), curvature, crop_of))
     sections.append(_figures_in_full(results, measures, comparisons))
+    sections.append(zero_shot_section(results))
     if metrics:
         sections.append(_training(metrics))
     sections.append(
@@ -216,19 +218,17 @@ def _figures_in_full(
             tables.comparison_table(comparisons),
         ]
     parts.append(tables.retrieval_tables(results, measures))
-    curves, chance = {}, None
-    for system, result in results.items():
-        drawn = result.get("precision_recall", {})
-        if found := drawn.get("measures", {}).get(measures[system]["children"]):
-            name = f"{system} ({measures[system]['children']})"
-            curves[name] = (drawn["recall"], [np.nan if v is None else v for v in found["value"]])
-            chance = (drawn["recall"], [np.nan if v is None else v for v in drawn["chance"]])
+    curves = precision_recall_curves(results, measures)
     if curves:
-        note = "Precision interpolated at fixed recall, mean over scenes."
+        note = "Precision interpolated at fixed recall, mean over scenes. Bands: 95 % intervals over scenes."
         parts.append(html.tag("h3", "Precision and recall, scene → boxes"))
-        parts.append(
-            html.figure(figures.precision_recall(curves, chance), "precision against recall", note, class_="wide")
+        drawn = next(iter(results.values()))["precision_recall"]
+        drawing = figures.precision_recall(
+            curves,
+            chance=(drawn["recall"], figures.numbers(drawn["chance"])),
+            ceiling=(drawn["recall"], figures.numbers(drawn["ceiling"])),
         )
+        parts.append(html.figure(drawing, "precision against recall", note, class_="wide"))
     if classes := class_section(results, measures):
         parts.append(classes)
     if entailment := tables.entailment_table(results, measures):
@@ -238,6 +238,21 @@ def _figures_in_full(
     parts += [html.tag("h3", "Geometry"), html.tag("p", note, class_="note"), tables.geometry_table(results, measures)]
     lead = "Each value with its 95 % interval below it. The small print under a system says what ranks."
     return html.section("tables", "All figures", *parts, lead=lead)
+
+
+def precision_recall_curves(
+    results: Mapping[str, Mapping[str, Any]], measures: Mapping[str, Mapping[str, str]]
+) -> dict[str, figures.Curve]:
+    """System with its measure -> its curve, those of systems without one left out."""
+    curves = {}
+    for system, result in results.items():
+        measure = measures[system]["children"]
+        drawn = result.get("precision_recall", {})
+        if found := drawn.get("measures", {}).get(measure):
+            curves[f"{system} ({measure})"] = figures.Curve(
+                drawn["recall"], *(figures.numbers(found[name]) for name in ("value", "low", "high"))
+            )
+    return curves
 
 
 def _training(metrics: Sequence[Mapping[str, Any]]) -> Markup:
@@ -255,7 +270,8 @@ def _training(metrics: Sequence[Mapping[str, Any]]) -> Markup:
 def _body(title: str, opening: str, sections: Sequence[Markup]) -> Markup:
     names = {
         "results": "At a glance", "example": "The task", "retrieval": "Retrieval", "space": "The space",
-        "tables": "All figures", "training": "Training", "reading": "How to read", "settings": "Settings",
+        "tables": "All figures", "zero-shot": "Zero-shot", "training": "Training",
+        "reading": "How to read", "settings": "Settings",
     }  # fmt: skip
     present = [name for name in names if any(f'id="{name}"' in part[:60] for part in sections)]
     links = html.join(html.tag("li", html.tag("a", names[name], href=f"#{name}")) for name in present)

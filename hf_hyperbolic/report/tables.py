@@ -62,11 +62,11 @@ def retrieval_tables(results: Results, measures: Measures) -> Markup:
         chosen = [(system, measures[system][direction]) for system in results]
         every = [(system, measure) for system in results for measure in results[system].get(section, {})]
         note = tag("p", about, class_="note")
-        in_full = _protocol(results, section, figures, every)
+        in_full = protocol_table(results, section, figures, every)
         if section in _VARIANTS:
             parts.append(folded(f"Variant: {title}", note, in_full))
             continue
-        short = _protocol(results, section, first, chosen)
+        short = protocol_table(results, section, first, chosen)
         parts += [tag("h3", title), note, short, folded("Every figure, every measure", in_full)]
     return join(parts)
 
@@ -153,7 +153,8 @@ def _figures(results: Results, section: str) -> list[str]:
     return list(dict.fromkeys(f for r in results.values() for figures in r.get(section, {}).values() for f in figures))
 
 
-def _protocol(results: Results, section: str, figures: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Markup:
+def protocol_table(results: Results, section: str, figures: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Markup:
+    """Figures of a section for (system, measure) pairs; oracles, chance and the best possible below."""
     rows = _system_rows(results, section, figures, pairs) + _oracle_rows(results, section, figures)
     rows += _levels(results, section, figures, ("chance", "ceiling"))
     heads = [

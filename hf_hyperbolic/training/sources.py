@@ -48,7 +48,13 @@ class Split:
 
 
 def load_split(
-    args: TrainArguments, split: str, data: str | None = None, first: int | None = None, check: bool = True
+    args: TrainArguments,
+    split: str,
+    data: str | None = None,
+    first: int | None = None,
+    check: bool = True,
+    format: str = "auto",
+    image_folder: str | None = None,
 ) -> Split:
     """The boxes of a split, their hierarchy and their images.
 
@@ -59,6 +65,8 @@ def load_split(
         first: only so many images, the first ones.
         check: of other splits than the training split's, decode every image and drop those that are broken: all
             nodes of them will be embedded. In training a broken image is skipped when it is met.
+        format: of the data, where it can be read in several ways; see `read_source`.
+        image_folder: where the images lie, if not with the annotations.
 
     Raises:
         FileNotFoundError: no such source, or it has no such split.
@@ -67,14 +75,9 @@ def load_split(
     """
     data = data or args.data
     if data == "scenes":
-        count = args.train_scenes if split == "train" else args.val_scenes
-        with PartialState().main_process_first():
-            annotations = write_scenes(
-                args.scenes_dir, split, count, num_workers=args.num_workers or os.cpu_count() or 1
-            )
-        source = Source(read_coco(annotations, min_size=args.min_box_size), None, "coco")
+        source = _scenes(args, split)
     else:
-        source = read_source(data, split, min_size=args.min_box_size)
+        source = read_source(data, split, format=format, image_folder=image_folder, min_size=args.min_box_size)
         check_threshold(source.exported, data, args)
         source.require_images()
     table = source.table
@@ -86,14 +89,66 @@ def load_split(
     return Split(table, hierarchy, source.load, source.exported)
 
 
-def train_hierarchy_of(args: TrainArguments, data: str | None = None) -> Hierarchy | None:
-    """The training split's hierarchy, which oracles and class frequencies come from; None where there is none."""
-    if Path(data or args.data).is_file():
+def _scenes(args: TrainArguments, split: str) -> Source:
+    count = args.train_scenes if split == "train" else args.val_scenes
+    with PartialState().main_process_first():
+        annotations = write_scenes(args.scenes_dir, split, count, num_workers=args.num_workers or os.cpu_count() or 1)
+    return Source(read_coco(annotations, min_size=args.min_box_size), None, "coco")
+
+
+def train_hierarchy_of(args: TrainArguments, data: str | None = None, format: str = "auto") -> Hierarchy | None:
+    """The training split's hierarchy, which oracles and class frequencies come from; None where there is none.
+
+    Its images need not be at hand: only classes and boxes are counted.
+    """
+    data = data or args.data
+    if data == "scenes":
+        return hierarchy_for(_scenes(args, "train").table, args, strict=True)
+    if Path(data).is_file():
         return None
     try:
-        return load_split(args, "train", data).hierarchy
+        found = read_source(data, "train", format=format, min_size=args.min_box_size)
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        try:
+            found = read_source(data, "train", format=format, min_size=args.min_box_size, require_images=False)
+        except ValueError:  # it was not for want of images
+            raise error from None
+    check_threshold(found.exported, data, args)
+    return hierarchy_for(found.table, args, found.exported, strict=data == args.data)
+
+
+def class_frequencies_for(
+    args: TrainArguments, evaluated: Hierarchy, data: str, format: str = "auto", trained_on: str | None = None
+) -> tuple[Hierarchy | None, str]:
+    """The training split that oracles count classes in, and what there is to say about it.
+
+    It is the evaluated set's own, else that of the set the model was trained on, if they share a class by name.
+
+    Args:
+        args: data settings.
+        evaluated: the evaluated split.
+        data: where it is from.
+        format: of `data`.
+        trained_on: data the model was trained on; None where that is unknown.
+    """
+    sources = [(data, format)]
+    if trained_on is not None and trained_on != data:
+        sources.append((trained_on, "auto"))
+    for source, how in sources:
+        found = train_hierarchy_of(args, source, how)
+        shared = len({*found.class_names} & {*evaluated.class_names}) if found is not None else 0
+        if shared and source == data:
+            return found, ""
+        if shared:
+            return found, (
+                f"{data} has no training split: oracles count classes in that of {source}, which knows {shared} of "
+                f"its {evaluated.num_classes} classes"
+            )
+    return None, (
+        f"no training split shares a class with {data}: no figure of the oracles that know how frequent its classes are"
+    )
 
 
 def check_threshold(exported: HierarchySettings | None, data: str, args: TrainArguments) -> None:

@@ -1,18 +1,26 @@
-"""Trained and untrained systems, embedded on one split."""
+"""Systems to be compared, embedded on one split: trained runs, their untrained start, and any other checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, PreTrainedConfig, set_seed
+from transformers.utils import cached_file
 
+from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
+from hf_hyperbolic.training.plain import PlainVisionModel, load_plain
 from hf_hyperbolic.training.sources import Split
+from hf_hyperbolic.vision_backbone import model_type
+
+# settings that say how a model of unknown training looks at images, and at which pairs
+_EVALUATION_SETTINGS = ("image_size", "context", "crop_mode", "threshold", "min_box_size")
 
 
 @dataclass(frozen=True)
@@ -23,39 +31,51 @@ class System:
         name: as tables show it.
         model: in evaluation mode.
         processor: that of the checkpoint; its channel means are used.
-        args: of the run that trained it.
+        args: of the run that trained it; for another checkpoint, only what the checkpoint tells (see `known`).
         measures: see `ranking_measures`.
+        source: the run or checkpoint it was loaded from.
+        known: whether `args` are those the model was trained with.
     """
 
     name: str
-    model: HyperbolicCLIPVisionModel
+    model: HyperbolicCLIPVisionModel | PlainVisionModel
     processor: CLIPImageProcessorPil
     args: TrainArguments
     measures: dict[str, str]
+    source: str = ""
+    known: bool = True
 
     @property
     def curvature(self) -> float:
+        """c of the space of curvature -c; 0 for a Euclidean model."""
         return self.model.curvature.item()
 
-    def embed(self, split: Split, progress: bool = True) -> np.ndarray:
-        """(N, D) embeddings of every node."""
+    def embed(self, split: Split, nodes: np.ndarray | None = None, progress: bool = True) -> np.ndarray:
+        """(n, D) embeddings of (n,) nodes, of every node when None."""
         mean, std = self.processor.image_mean, self.processor.image_std
+        hierarchy: Hierarchy = split.hierarchy
         return embed_nodes(
-            self.model, split.images(0), split.hierarchy, np.arange(split.hierarchy.num_nodes), self.args.image_size,
-            mean, std,
-            self.args.context, self.args.crop_mode, progress=progress,
+            self.model, split.images(0), hierarchy, np.arange(hierarchy.num_nodes) if nodes is None else nodes,
+            self.args.image_size, mean, std, self.args.context, self.args.crop_mode, progress=progress,
         )  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        """What is known of how it came to be, as the report shows it."""
+        every = asdict(self.args)
+        return every if self.known else {"checkpoint": self.source, **{k: every[k] for k in _EVALUATION_SETTINGS}}
 
 
 def system_name(args: TrainArguments) -> str:
     """What tables call a model trained with `args`."""
+    # the paper's ablation: no pair of a scene with boxes of other images
+    alone = ", intra-image" if args.cross_parents == "none" else ""
     if args.loss == "cosine":
-        return "cosine contrast, own share" if args.similarity_own_weight else "cosine contrast"
+        return ("cosine contrast, own share" if args.similarity_own_weight else "cosine contrast") + alone
     published = {"hcl": "HCL", "meru": "MERU cones", "hycoclip": "HyCoCLIP cones", "single_positive": "ACCEPT"}
     if args.loss in published:
-        return published[args.loss]
+        return published[args.loss] + alone
     angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
-    return f"{angle} + similarity" if args.similarity_weight else angle
+    return (f"{angle} + similarity" if args.similarity_weight else angle) + alone
 
 
 def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "best") -> System:
@@ -70,7 +90,8 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
     args = TrainArguments.load(folder)
     model = HyperbolicCLIPVisionModel.from_pretrained(folder).eval()
     model.to(torch.device(device))
-    return System(system_name(args), model, AutoImageProcessor.from_pretrained(folder), args, ranking_measures(args))
+    processor = AutoImageProcessor.from_pretrained(folder)
+    return System(system_name(args), model, processor, args, ranking_measures(args), str(run))
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
@@ -79,4 +100,112 @@ def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> Syste
     model = build_model(args).eval()
     model.to(torch.device(device))
     by_cosine = dict.fromkeys(("children", "parents", "pairs"), "cosine")
-    return System("untrained", model, build_processor(args), args, by_cosine)
+    return System("untrained", model, build_processor(args), args, by_cosine, "untrained")
+
+
+def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: float = 0.0) -> System:
+    """The model of a checkpoint, which no run needs to have left.
+
+    One of ours is ranked by what it was trained with, if its `arguments.json` lies beside it, else by the angle of its
+    geometry. Any other vision model is taken as it is (see `PlainVisionModel`) and ranked by cosine. Crops are resized
+    to a square of the size that the image processor asks for; nothing is cut off.
+
+    Args:
+        checkpoint: folder or name on the Hub.
+        device: where the model goes.
+        context: share of a box's side shown beyond it on each side, for a checkpoint that does not say with how much
+            it was trained.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it is of no vision model.
+    """
+    if is_run(checkpoint):
+        raise ValueError(
+            f"{checkpoint} holds a training run: give it as --run, or one of its models, {checkpoint}/best"
+        )
+    if Path(checkpoint).is_dir() and not (Path(checkpoint) / "config.json").exists():
+        raise FileNotFoundError(f"{checkpoint} is neither a checkpoint, with config.json, nor a run that kept a model")
+    try:
+        return _pretrained(checkpoint, torch.device(device), context)
+    except OSError as error:
+        if (Path(checkpoint) / "config.json").exists():
+            raise FileNotFoundError(f"{checkpoint} holds no weights that can be loaded: {_first(error)}") from error
+        raise FileNotFoundError(
+            f"{checkpoint}: no such folder here, and as a model of the Hub it cannot be loaded: {_first(error)}"
+        ) from error
+
+
+def _pretrained(checkpoint: str, device: torch.device, context: float) -> System:
+    by_cosine = dict.fromkeys(("children", "parents", "pairs"), "cosine")
+    if model_type(checkpoint) != HyperbolicCLIPVisionModel.config_class.model_type:
+        plain = load_plain(checkpoint)
+        plain.to(device)
+        size = input_size(checkpoint, plain.backbone.config)
+        args = TrainArguments(backbone=checkpoint, image_size=size, context=context, geometry="euclidean")
+        name = f"plain {Path(checkpoint).name}"
+        return System(name, plain, build_processor(args), args, by_cosine, checkpoint, known=False)
+    model = HyperbolicCLIPVisionModel.from_pretrained(checkpoint).eval()
+    model.to(device)
+    processor = AutoImageProcessor.from_pretrained(checkpoint)
+    saved = cached_file(
+        checkpoint, "arguments.json", _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )  # fmt: skip
+    if saved is not None:
+        args = TrainArguments.load(Path(saved).parent)
+        return System(system_name(args), model, processor, args, ranking_measures(args), checkpoint)
+    size = input_size(checkpoint, model.config.backbone_config)
+    args = TrainArguments(image_size=size, context=context, geometry=model.config.geometry)
+    name = f"{'hyperbolic' if model.config.geometry == 'lorentz' else 'Euclidean'} model {Path(checkpoint).name}"
+    return System(name, model, processor, args, ranking_measures(args), checkpoint, known=False)
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a folder was written by training/train.py."""
+    return any((Path(path) / name / "model.safetensors").exists() for name in ("best", "final"))
+
+
+def input_size(checkpoint: str, config: PreTrainedConfig) -> int:
+    """Side of the square that a model sees, in pixels: that of its image processor, else of its configuration."""
+    sizes: list[Any] = []
+    try:
+        processor = AutoImageProcessor.from_pretrained(checkpoint)
+        sizes.append(processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size)
+    except (OSError, ValueError):  # a checkpoint without one
+        pass
+    for size in (*sizes, getattr(config, "image_size", None)):
+        if isinstance(size, int):
+            return size
+        if size is not None and not isinstance(size, list | tuple):
+            size = [size[name] for name in ("height", "width", "shortest_edge") if size.get(name)]
+        if size and len({*size}) == 1:
+            return int(size[0])
+    return 224
+
+
+def told_apart(systems: list[System]) -> list[System]:
+    """Gives systems of one name (another seed, other weights of the loss) what they were loaded from as a second name.
+
+    Raises:
+        ValueError: two are of one name and one folder name.
+    """
+    names = [system.name for system in systems]
+
+    def second(system: System) -> str:
+        return system.source if not is_run(system.source) else Path(system.source).resolve().name
+
+    told = [
+        replace(system, name=f"{system.name} ({second(system)})") if names.count(system.name) > 1 else system
+        for system in systems
+    ]
+    if len({system.name for system in told}) < len(told):
+        raise ValueError(
+            f"two of {', '.join(system.source for system in systems)} cannot be told apart: give each once, in a "
+            "folder of its own name"
+        )
+    return told
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

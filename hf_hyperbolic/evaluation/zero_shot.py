@@ -1,0 +1,281 @@
+"""Zero-shot detection (arXiv 2411.17490, protocol unpublished): is a box's content told by the nearest class prototype?
+
+Ours: the annotated boxes of a split are cut out and each is given to the class whose prototype answers it best. A
+prototype is the mean of boxes of the class in a *support* split of the same data set, on which nothing was trained.
+The prototype stands for the class, which is the more general: it is taken as the parent and the crop as the child, as
+wherever boxes look for what they are a part of. Figures are
+
+- `accuracy`, over boxes, and `class_accuracy`, the mean over classes of the accuracy on their boxes;
+- `map` and `map_50`, the mean over classes of COCO's average precision (over IoU thresholds .50 to .95, and at .50),
+  the boxes being the detections, each with its score for every class (see `detection`).
+
+The figure to quote is that of the *nearest* prototype: by hyperbolic distance for a hyperbolic model, by cosine for any
+other (`nearest_measure`). Angles are given too, but they tell wholes from parts, not one class from another: beta does
+not say how far away a prototype lies, and alpha prefers those near the origin whatever the crop.
+
+Classes are those of the evaluated set with a box in the support, matched by name; boxes of others take no part. Where
+labels are federated, average precision is judged as LVIS judges it; for accuracy only a box's own label is right.
+
+Chance is exact for accuracy, simulated for average precision. Beside accuracy stands what always naming the support
+split's most common class reaches. Several draws of the support are averaged; intervals are bootstrap over images, drawn
+whole, for these very supports, and `draws` gives the smallest and largest value among them. A class none of whose
+images is drawn keeps its figure in that resample, as in `by_class`. Average precision of a class of few boxes rises
+when some are drawn twice and others not at all: its interval is moved back by that bias, the mean of the resamples less
+the figure (Efron & Tibshirani 1993, chapter 10).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.bootstrap import multiplicities
+from hf_hyperbolic.evaluation.detection import MAX_DETECTIONS, class_detections, resampled_average_precision
+from hf_hyperbolic.evaluation.figures import figure, number
+from hf_hyperbolic.evaluation.prototypes import class_prototypes
+from hf_hyperbolic.evaluation.scorer import applicable_measures, is_hyperbolic
+from hf_hyperbolic.evaluation.zero_shot_task import Queries, Support, prepare
+from hf_hyperbolic.retrieval.measures import scores
+
+FIGURES = ("accuracy", "class_accuracy", "map", "map_50")
+# classes whose scores are held at once, a row a box
+_CLASS_BLOCK = 64
+_RANDOM_RANKINGS = 3
+
+
+def evaluate_zero_shot(
+    embeds: torch.Tensor | np.ndarray,
+    hierarchy: Hierarchy,
+    support_embeds: torch.Tensor | np.ndarray,
+    support: Support,
+    curvature: float | None,
+    measures: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    map_resamples: int = 200,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Accuracy and mean average precision of telling boxes by the nearest prototype.
+
+    Args:
+        embeds: (N, D) embeddings of the evaluated split, one row a node.
+        hierarchy: the evaluated split.
+        support_embeds: (n, D) embeddings of `support.nodes`, by the same model.
+        support: see `draw_support`.
+        curvature: c of the hyperboloid of curvature -c; None or 0 for a Euclidean model.
+        measures: names of `retrieval.measures.MEASURES`; all that apply when None.
+        seed: of chance and bootstrap.
+        resamples: of the bootstrap of accuracy.
+        map_resamples: of that of average precision, each of which ranks all boxes for all classes again.
+
+    Returns:
+        The result: `zero_shot`: measure -> figure of `FIGURES` -> `value`, `low`, `high`, `chance`, `ceiling`,
+        `oracles` (`most_common_class`, None for average precision) and `draws`, [smallest, largest] over the draws;
+        `zero_shot_about`: `measure` (the nearest prototype's), `boxes`, `left_out`, `classes`, `support_boxes` (of a
+        draw), `shots`, `draws`, `iou_thresholds`, `max_detections`, `notes`, and `per_class`: `name`, `boxes`,
+        `support`, and `measures`: measure -> `accuracy`, `average_precision`, lists over the candidate classes. And
+        `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box is told rightly.
+
+    Raises:
+        ValueError: embeddings do not fit, or no box can be told.
+    """
+    vectors, reference = (torch.as_tensor(part).detach().float() for part in (embeds, support_embeds))
+    if len(vectors) != hierarchy.num_nodes or len(reference) != len(support.nodes):
+        raise ValueError(
+            f"embeds {tuple(vectors.shape)} must have one row for each of {hierarchy.num_nodes} nodes, and "
+            f"support_embeds {tuple(reference.shape)} one for each of {len(support.nodes)} support boxes"
+        )
+    names = tuple(measures) if measures is not None else applicable_measures(curvature)
+    c = curvature if is_hyperbolic(curvature) else None
+    queries = prepare(hierarchy, support)
+    rows = np.searchsorted(queries.classes, support.labels)
+    rng = np.random.default_rng(seed)
+    image_draws = _ImageDraws(hierarchy.num_images, resamples, map_resamples, seed)
+    crops = vectors[torch.from_numpy(queries.nodes).to(vectors.device)]
+    levels = _Levels(queries, support, rng)
+    table: dict[str, dict[str, dict[str, Any]]] = {}
+    per_unit, per_class = {}, {}
+    for measure in names:
+        told, precision, resampled = [], [], []
+        for draw in support.draws:
+            prototypes = class_prototypes(
+                reference[torch.from_numpy(draw).to(reference.device)],
+                torch.from_numpy(rows[draw]).to(reference.device),
+                len(queries.classes),
+                measure,
+                c,
+            )
+            right, values, again = _judge(queries, _Scores(crops, prototypes, measure, c), image_draws.for_map)
+            told.append(right)
+            precision.append(values)
+            resampled.append(again)
+        table[measure], per_class[measure] = _figures(queries, told, precision, resampled, image_draws, levels)
+        per_unit[f"zero_shot/{measure}/accuracy"] = np.mean(told, axis=0)
+    about = {"measure": nearest_measure(curvature), **_about(queries, support)} | {
+        "per_class": {
+            "name": [hierarchy.class_names[label] for label in queries.classes],
+            "boxes": np.bincount(queries.labels, minlength=len(queries.classes)).tolist(),
+            "support": support.counts[queries.classes].tolist(),
+            "measures": per_class,
+        }
+    }
+    return {"zero_shot": table, "zero_shot_about": about}, per_unit
+
+
+def nearest_measure(curvature: float | None) -> str:
+    """By what a prototype is nearest to a crop, in the space of the model."""
+    return "distance" if is_hyperbolic(curvature) else "cosine"
+
+
+class _Scores:
+    """Scores of all crops for a few classes at a time: with a thousand classes the whole matrix would not fit."""
+
+    def __init__(self, crops: torch.Tensor, prototypes: torch.Tensor, measure: str, curvature: float | None) -> None:
+        self.crops, self.prototypes, self.measure, self.curvature = crops, prototypes, measure, curvature
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """First class of a block, and its (Q, k) scores."""
+        for start in range(0, len(self.prototypes), _CLASS_BLOCK):
+            block = self.prototypes[start : start + _CLASS_BLOCK]
+            # the class is the parent: "whose child is this crop?"
+            found = scores(self.crops, block, self.measure, "parents", curvature=self.curvature)
+            yield start, found.cpu().numpy()
+
+
+class _ImageDraws:
+    """How often each image is drawn in each resample."""
+
+    def __init__(self, images: int, resamples: int, map_resamples: int, seed: int) -> None:
+        self.images, self.resamples, self.seed = images, resamples, seed
+        self.for_map = self._draw(map_resamples)
+
+    def _draw(self, resamples: int) -> np.ndarray:
+        return np.concatenate([*multiplicities(self.images, resamples, np.random.default_rng(self.seed))])
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        return multiplicities(self.images, self.resamples, np.random.default_rng(self.seed))
+
+
+class _Levels:
+    """Chance, ceiling and the oracle, the same for all systems."""
+
+    def __init__(self, queries: Queries, support: Support, rng: np.random.Generator) -> None:
+        classes, labels = len(queries.classes), queries.labels
+        once = np.ones((1, queries.overlaps.num_images))
+        random = [
+            _average_precisions(queries, rng.random((len(labels), classes)), once) for _ in range(_RANDOM_RANKINGS)
+        ]
+        best = _average_precisions(queries, np.eye(classes)[labels], once)
+        self.chance = {"accuracy": 1 / classes, "class_accuracy": 1 / classes, **_mean_precision(np.mean(random, 0)[0])}
+        self.ceiling = {"accuracy": 1.0, "class_accuracy": 1.0, **_mean_precision(best[0])}
+        common = int(support.counts[queries.classes].argmax())
+        occurring = len(np.unique(labels))
+        among = float(common in labels)
+        self.oracle = {"accuracy": float((labels == common).mean()), "class_accuracy": among / occurring}
+
+
+def _average_precisions(queries: Queries, matrix: np.ndarray, weights: np.ndarray, first: int = 0) -> np.ndarray:
+    """(Q, k) scores for the classes from `first` on -> (R, T, k) average precision."""
+    columns = []
+    for column in range(matrix.shape[1]):
+        found = class_detections(
+            queries.overlaps, matrix[:, column], first + column, queries.class_settled(first + column)
+        )
+        columns.append(resampled_average_precision(found, weights))
+    return np.stack(columns, axis=2)
+
+
+def _judge(queries: Queries, given: _Scores, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(Q,) bool right; (T, K) average precision; (R, T, K) the same with images drawn by `weights`."""
+    best = np.full(len(queries.labels), -np.inf)
+    told = np.full(len(queries.labels), -1)
+    parts = []
+    every = np.concatenate([np.ones((1, weights.shape[1])), weights])
+    for start, block in given.blocks():
+        nearest = block.argmax(1)
+        score = block[np.arange(len(block)), nearest]
+        told = np.where(score > best, start + nearest, told)
+        best = np.maximum(best, score)
+        parts.append(_average_precisions(queries, block, every, start))
+    found = np.concatenate(parts, axis=2)
+    return told == queries.labels, found[0], found[1:]
+
+
+def _mean_precision(values: np.ndarray) -> dict[str, float]:
+    """(T, K) average precision, NaN for a class without a box -> the means over classes."""
+    return {"map": float(np.nanmean(values)), "map_50": float(np.nanmean(values[0]))}
+
+
+def _figures(
+    queries: Queries,
+    told: Sequence[np.ndarray],
+    precision: Sequence[np.ndarray],
+    resampled: Sequence[np.ndarray],
+    draws: _ImageDraws,
+    levels: _Levels,
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[float | None]]]:
+    images, labels, classes = queries.overlaps.images, queries.labels, len(queries.classes)
+    cells = images.astype(np.int64) * classes + labels
+    boxes = np.bincount(cells, minlength=draws.images * classes).reshape(draws.images, classes)
+    right: np.ndarray = np.mean([np.bincount(cells[one], minlength=boxes.size) for one in told], axis=0)
+    right = right.reshape(boxes.shape)
+    with np.errstate(invalid="ignore"):
+        accuracy = right.sum(0) / boxes.sum(0)
+        each = {
+            "accuracy": [float(one.mean()) for one in told],
+            "class_accuracy": [
+                float(np.nanmean(np.bincount(labels[one], minlength=classes) / boxes.sum(0))) for one in told
+            ],
+        }
+    each["map"] = [_mean_precision(one)["map"] for one in precision]
+    each["map_50"] = [_mean_precision(one)["map_50"] for one in precision]
+
+    again: dict[str, list[np.ndarray]] = {"accuracy": [], "class_accuracy": []}
+    for weights in draws.blocks():
+        hits, all_boxes = weights @ right, weights @ boxes
+        with np.errstate(invalid="ignore"):
+            again["accuracy"].append(hits.sum(1) / all_boxes.sum(1))
+            again["class_accuracy"].append(np.nanmean(np.where(all_boxes > 0, hits / all_boxes, accuracy), axis=1))
+    mean: np.ndarray = np.mean(precision, axis=0)
+    drawn: np.ndarray = np.mean(resampled, axis=0)
+    drawn = np.where(np.isnan(drawn), mean, drawn)
+    spread: Mapping[str, np.ndarray] = {
+        **{name: np.concatenate(parts) for name, parts in again.items()},
+        "map": np.nanmean(drawn, axis=(1, 2)),
+        "map_50": np.nanmean(drawn[:, 0], axis=1),
+    }
+    table = {}
+    for name in FIGURES:
+        low, high = np.nanquantile(spread[name], (0.025, 0.975))
+        if name.startswith("map"):
+            bias = float(np.nanmean(spread[name])) - float(np.mean(each[name]))
+            low, high = np.clip([low - bias, high - bias], 0, 1)
+        table[name] = figure(float(np.mean(each[name])), low, high, levels.chance[name], levels.ceiling[name]) | {
+            "oracles": {"most_common_class": levels.oracle.get(name)},
+            "draws": [min(each[name]), max(each[name])],
+        }
+    of_classes = {
+        "accuracy": [number(value) for value in accuracy],
+        "average_precision": [number(value) for value in mean.mean(0)],
+    }
+    return table, of_classes
+
+
+def _about(queries: Queries, support: Support) -> dict[str, Any]:
+    notes = []
+    if queries.left_out:
+        notes.append(f"zero_shot: {queries.left_out} boxes are of classes without a box in the support: left out")
+    if queries.settled is not None:
+        notes.append("zero_shot: labels are federated; a class is judged only in images where it was looked for")
+    return {
+        "boxes": len(queries.nodes),
+        "left_out": queries.left_out,
+        "classes": len(queries.classes),
+        "support_boxes": len(support.draws[0]),
+        "shots": support.shots,
+        "draws": len(support.draws),
+        "iou_thresholds": list(queries.overlaps.thresholds),
+        "max_detections": MAX_DETECTIONS,
+        "notes": notes,
+    }

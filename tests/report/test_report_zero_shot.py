@@ -1,0 +1,85 @@
+"""The zero-shot section of the report, and curves with their bands."""
+
+import re
+
+import numpy as np
+import pytest
+
+from hf_hyperbolic.evaluation.table import format_table
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot
+from hf_hyperbolic.evaluation.zero_shot_task import draw_support
+from hf_hyperbolic.report import write_report
+from hf_hyperbolic.report.figures import Curve, precision_recall
+from hf_hyperbolic.report.prose import default_summary
+from hf_hyperbolic.report.zero_shot import zero_shot_section
+
+
+@pytest.fixture(scope="module")
+def with_zero_shot(split, results):
+    support = draw_support(split.hierarchy, split.hierarchy, shots=3, draws=2)
+    found = {}
+    for name, result in results.items():
+        more, _ = evaluate_zero_shot(
+            split.embeds, split.hierarchy, split.embeds[support.nodes], support, split.curvature, resamples=20,
+            map_resamples=5,
+        )  # fmt: skip
+        found[name] = result | more
+    return found
+
+
+def test_section_holds_the_numbers_of_the_results(split, with_zero_shot, metrics, tmp_path):
+    path = write_report(
+        tmp_path / "report.html", with_zero_shot, split.hierarchy, split.embeds, split.curvature, None, split.crop_of,
+        {"checkpoint": "me/<model>", "image_size": 64, "evaluated_on": "/sets/voc", "split": "val"},
+    )  # fmt: skip
+    page = path.read_text()
+    section = re.search(r'<section id="zero-shot">.*?</section>', page, flags=re.S).group()
+    assert '<a href="#zero-shot">' in page
+    result = with_zero_shot["hyperbolic angle"]
+    assert result["zero_shot_about"]["measure"] == "distance"
+    for name in ("accuracy", "class_accuracy", "map", "map_50"):
+        assert f"{100 * result['zero_shot']['distance'][name]['value']:.1f} %" in section
+    oracle = result["zero_shot"]["distance"]["accuracy"]["oracles"]["most_common_class"]
+    assert f"{100 * oracle:.1f} %" in section
+    assert "&lt;b&gt;door" in section
+    assert "<b>door" not in section
+    assert "means over 2 draws" in section
+
+
+def test_no_section_without_figures(results):
+    assert zero_shot_section(results) == ""
+
+
+def test_table_has_a_block_only_where_there_are_figures(results, with_zero_shot):
+    assert "Zero-shot" not in format_table(results)
+    text = format_table(with_zero_shot)
+    value = with_zero_shot["hyperbolic angle"]["zero_shot"]["beta"]["map"]["value"]
+    line = next(line for line in text[text.index("Zero-shot") :].splitlines() if "  beta " in line)
+    assert f"{100 * value:.1f}" in line
+    assert "oracle: commonest class" in text
+
+
+def test_a_checkpoint_of_unknown_training_is_not_said_to_be_trained(split):
+    said = default_summary(
+        split.hierarchy, {"checkpoint": "openai/clip", "image_size": 224, "evaluated_on": "/sets/voc"}, hyperbolic=False
+    )
+    assert said.startswith("A Euclidean image model (clip at 224 px) is taken as it is. It is tested here on 12 images")
+    assert "of voc" in said
+    assert "train" not in said
+
+
+def test_curves_have_bands_chance_and_ceiling():
+    recall = [0.0, 0.5, 1.0]
+    figure = precision_recall(
+        {"ours": Curve(recall, [0.9, 0.7, 0.5], [0.8, 0.6, 0.4], [1.0, 0.8, 0.6]), "bare": (recall, [0.5] * 3)},
+        (recall, [0.3] * 3),
+        (recall, [1.0] * 3),
+    )
+    axes = figure.axes[0]
+    band = axes.collections[0].get_paths()[0].vertices
+    for point in ((0.5, 0.6), (0.5, 0.8), (1.0, 0.4)):
+        assert np.isclose(band, point).all(1).any(), point
+    assert len(axes.collections) == 1
+    names = [entry.get_text() for entry in axes.get_legend().get_texts()]
+    assert names == ["ours", "bare", "chance", "best possible"]
+    assert axes.get_ylim()[1] > 1
