@@ -23,9 +23,9 @@ def descending_order(scores: torch.Tensor) -> np.ndarray:
     Returns:
         (n,) int64, n <= G.
     """
-    allowed = scores > -torch.inf
-    kept = None if allowed.all() else allowed.nonzero().flatten()
-    if kept is not None:
+    kept = None
+    if scores.numel() and scores.min() == -torch.inf:
+        kept = (scores > -torch.inf).nonzero().flatten()
         scores = scores[kept]
     if scores.device.type == "cpu":
         order = torch.sort(_ascending_keys(scores), stable=True).indices
@@ -38,7 +38,7 @@ def label_counts(labels: np.ndarray, cuts: Sequence[int], classes: int) -> np.nd
     """How often each label stands among the first of a ranking.
 
     Args:
-        labels: (n,) int64 in [0, C), best first.
+        labels: (n,) int in [0, C), best first.
         cuts: (K,) in any order; a cut beyond n counts all.
         classes: C.
 

@@ -34,6 +34,7 @@ from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, active_boxes, 
 from hf_hyperbolic.evaluation.optimal_transport import Ground, label_distance
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
 from hf_hyperbolic.evaluation.ranking import K, expected_average_precision, k_name, refuse_nan, resolve_k
+from hf_hyperbolic.evaluation.threads import row_blocks, spread
 
 KS: tuple[K, ...] = (10, 100, 0.1, 0.5, 0.8)
 RECALL_LEVELS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(21))
@@ -142,6 +143,8 @@ def per_query(
     """
     cuts = {k_name(k): task.cuts(k) for k in ks}
     counts = task.label_counts()
+    # small numbers stay in cache while they are put in the order of a ranking
+    gallery_labels = task.gallery_labels.astype(np.int16 if len(counts) <= np.iinfo(np.int16).max else np.int32)
 
     def of_tile(rows: slice) -> PerQuery:
         scores = scorer(task.queries[rows], task.gallery, "children")
@@ -154,13 +157,17 @@ def per_query(
         retrieved = np.zeros((queries, len(cuts), len(counts)), dtype=np.int64)
         total, eligible, average = np.zeros(queries), np.zeros(queries), np.zeros(queries)
         curves = np.zeros((queries, len(recall_levels)))
-        for query in range(queries):
-            labels = task.gallery_labels[descending_order(scores[query])]
-            ranks = np.flatnonzero(held[query].take(labels)) + 1
-            retrieved[query] = label_counts(labels, cut[query], len(counts))
-            total[query], eligible[query] = len(ranks), len(labels)
-            average[query] = average_precision(ranks)
-            curves[query] = precision_at_recall(ranks, recall_levels)
+
+        def of_rows(block: slice) -> None:
+            for query in range(block.start, block.stop):
+                labels = gallery_labels[descending_order(scores[query])]
+                ranks = np.flatnonzero(held[query].take(labels)) + 1
+                retrieved[query] = label_counts(labels, cut[query], len(counts))
+                total[query], eligible[query] = len(ranks), len(labels)
+                average[query] = average_precision(ranks)
+                curves[query] = precision_at_recall(ranks, recall_levels)
+
+        spread(of_rows, row_blocks(queries))
         wanted = task.relevant_distribution(rows)
         figures, of_class = {}, {}
         for column, (name, k) in enumerate(zip(cuts, ks, strict=True)):

@@ -11,6 +11,7 @@ import torch
 
 from hf_hyperbolic.evaluation.calibration import CORRECTIONS, Correction, GalleryCalibration, calibrate
 from hf_hyperbolic.evaluation.nodes import Direction
+from hf_hyperbolic.evaluation.threads import spread
 from hf_hyperbolic.retrieval.measures import MEASURES, scores
 
 EUCLIDEAN_MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta")
@@ -92,14 +93,16 @@ class EmbeddingScorer:
             if key not in self._calibrations:
                 self._calibrations[key] = self._calibrate(gallery, direction, self.correction)
             calibration = self._calibrations[key]
-        found = torch.empty(0)
-        for block in self._blocks(len(gallery)):
+        dtype = torch.promote_types(self.embeds.dtype, torch.float32)
+        found = torch.empty(len(queries), len(gallery), dtype=dtype, device=self.embeds.device)
+
+        def fill(block: slice) -> None:
             part = self._scores(asking, self._rows(gallery[block]), direction)
             if calibration is not None:
                 part = GalleryCalibration(calibration.offset[block], calibration.scale[block]).apply(part)
-            if block.start == 0:
-                found = part.new_empty(len(queries), len(gallery))
             found[:, block] = part
+
+        spread(fill, self._blocks(len(gallery)))
         return found
 
     def pairs(self, ancestors: np.ndarray, descendants: np.ndarray) -> np.ndarray:
@@ -133,8 +136,8 @@ class EmbeddingScorer:
             references = self._rows(gallery[chosen])
         else:
             references = outside[torch.from_numpy(chosen).to(outside.device)]
-        parts = []
-        for block in self._blocks(len(gallery)):
+
+        def of_block(block: slice) -> GalleryCalibration:
             reference_scores = self._scores(references, self._rows(gallery[block]), direction)
             if outside is None:
                 # a reference's score with itself tells nothing
@@ -142,5 +145,7 @@ class EmbeddingScorer:
                 inside = torch.nonzero((column >= 0) & (column < reference_scores.shape[1])).flatten()
                 reference_scores = reference_scores.clone()
                 reference_scores[inside, column[inside]] = torch.nan
-            parts.append(calibrate(reference_scores, correction))
+            return calibrate(reference_scores, correction)
+
+        parts = spread(of_block, self._blocks(len(gallery)))
         return GalleryCalibration(torch.cat([part.offset for part in parts]), torch.cat([part.scale for part in parts]))
