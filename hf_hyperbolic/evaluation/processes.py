@@ -4,7 +4,7 @@ A tile is worked on whole by one process, and results come together in the order
 what one process alone would have found, to the last bit, since every matrix product has the shape it has there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from hf_hyperbolic.evaluation.nodes import tiles
 
 Found = TypeVar("Found")
+Item = TypeVar("Item")
 
 # a bar is shown for what takes longer, in seconds
 _PATIENCE = 10
@@ -54,32 +55,27 @@ class Processes:
 ALONE = Processes()
 
 
-def map_tiles(
-    of_tile: Callable[[slice], Found],
-    queries: int,
-    gallery: int,
-    processes: Processes = ALONE,
-    what: str | None = None,
+def map_shared(
+    function: Callable[[Item], Found], items: Sequence[Item], processes: Processes = ALONE, what: str | None = None
 ) -> list[Found]:
-    """What a function finds for every tile of queries, in order of the queries, on every process.
+    """What a function finds for every item, in their order, on every process.
 
     Args:
-        of_tile: slice of the queries -> what is wanted of them; each process calls it for its share of the tiles.
-        queries: Q, number of queries.
-        gallery: G, number of gallery items a query is compared with.
+        function: each process calls it for its share of the items; what it finds can be pickled.
+        items: the same on all processes.
         processes: that share the work.
-        what: is named beside the progress bar, which shows when this takes long and is looked at.
+        what: is named beside the progress bar, which shows when this takes long and is looked at; None for no bar.
 
     Raises:
-        Exception: what `of_tile` raised, on every process, so that none waits for one that has failed.
+        Exception: what `function` raised, on every process, so that none waits for one that has failed.
     """
-    every = list(tiles(queries, gallery))
-    mine = every[processes.share(len(every))]
+    mine = items[processes.share(len(items))]
     found: list[Found] = []
     failure: Exception | None = None
+    hidden = True if what is None else None  # None: where nobody looks
     try:
-        for rows in tqdm(mine, desc=what, unit="tile", delay=_PATIENCE, leave=False, disable=None):
-            found.append(of_tile(rows))
+        for item in tqdm(mine, desc=what, unit="tile", delay=_PATIENCE, leave=False, disable=hidden):
+            found.append(function(item))
     except Exception as error:
         if processes.count == 1:
             raise
@@ -89,3 +85,14 @@ def map_tiles(
         if failed is not None:
             raise failed
     return [result for results, _ in parts for result in results]
+
+
+def map_tiles(
+    of_tile: Callable[[slice], Found],
+    queries: int,
+    gallery: int,
+    processes: Processes = ALONE,
+    what: str | None = None,
+) -> list[Found]:
+    """`map_shared` over the tiles of `queries` queries that are compared with `gallery` items each."""
+    return map_shared(of_tile, list(tiles(queries, gallery)), processes, what)

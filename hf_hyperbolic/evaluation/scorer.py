@@ -120,6 +120,8 @@ class EmbeddingScorer:
         return [slice(start, start + size) for start in range(0, max(1, gallery), size)]
 
     def _rows(self, nodes: np.ndarray) -> torch.Tensor:
+        if len(nodes) and nodes[-1] - nodes[0] == len(nodes) - 1 and (np.diff(nodes) == 1).all():
+            return self.embeds[int(nodes[0]) : int(nodes[-1]) + 1]  # a run of nodes need not be copied
         return self.embeds[torch.from_numpy(np.ascontiguousarray(nodes)).to(self.embeds.device)]
 
     def _scores(self, queries: torch.Tensor, gallery: torch.Tensor, direction: Direction) -> torch.Tensor:

@@ -87,6 +87,9 @@ def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curva
             f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}: embed both with one model"
         )
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
+        # a finite sum has finite terms, and is found several times as fast as a flag a row
+        if torch.isfinite(embeddings.sum()):
+            continue
         bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
         if len(bad):
             rows = ", ".join(str(row) for row in bad[:_ROWS_NAMED].tolist())
