@@ -22,7 +22,7 @@ from machine import processor
 
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.evaluation import parent_to_child
-from hf_hyperbolic.evaluation.nodes import tiles
+from hf_hyperbolic.evaluation.nodes import Direction, tiles
 from hf_hyperbolic.evaluation.parent_to_child import KS, RECALL_LEVELS, ParentToChild
 from hf_hyperbolic.evaluation.ranking import k_name
 from hf_hyperbolic.evaluation.scorer import EmbeddingScorer
@@ -98,10 +98,10 @@ def run_ours(queries: int, boxes: int, measured: int) -> dict[str, Any]:
     task, scorer = split(queries, boxes)
     scoring = 0.0
 
-    def timed(*arguments: Any) -> torch.Tensor:
+    def timed(queries: np.ndarray, gallery: np.ndarray, direction: Direction) -> torch.Tensor:
         nonlocal scoring
         start = time.perf_counter()
-        scores = scorer(*arguments)
+        scores = scorer(queries, gallery, direction)
         scoring += time.perf_counter() - start
         return scores
 

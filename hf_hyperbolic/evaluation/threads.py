@@ -1,7 +1,7 @@
 """Independent pieces of work on the cores that PyTorch may use, one core a piece.
 
-Sorting a row, or scoring a block that fits in cache, takes milliseconds: threads that meet at the end of every operation
-lose more than they win, above all on a machine that has other work too. Threads that share nothing do not.
+Sorting a row, or scoring a block that fits in cache, takes milliseconds. Threads that meet at the end of every
+operation lose more than they win by that, above all on a machine with other work; threads that share nothing do not.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from two_processes import evaluate
 
 from hf_hyperbolic.evaluation import nodes
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_shared, map_tiles
-
-from two_processes import evaluate
 
 WORKER = Path(__file__).with_name("two_processes.py")
 
