@@ -22,6 +22,7 @@ from hf_hyperbolic.evaluation.federated import known_labels
 from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, parents, scenes
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
 from hf_hyperbolic.evaluation.ranking import precision_at, rank_leaving_out
+from hf_hyperbolic.evaluation.threads import cache_blocks, spread
 
 KS: tuple[int, ...] = (5, 10, 50, 100)
 OTHER_IMAGES = "_other_images"
@@ -115,20 +116,24 @@ def per_query(
     """
 
     def of_tile(rows: slice) -> dict[str, np.ndarray]:
-        scores = scorer(task.queries[rows], task.gallery, "parents")
-        if task.gallery_known is not None:
-            scores = scores.masked_fill(torch.from_numpy(task.unknown(rows)).to(scores.device), -torch.inf)
-        relevance = torch.from_numpy(task.relevance(rows)).to(scores.device)
-        masks = [torch.from_numpy(mask).to(scores.device) for mask in (task.itself(rows), task.own_image(rows))]
-        rankings = rank_leaving_out(scores, relevance, masks, depth=max(ks))
-        return {
-            f"top_{k}{suffix}": precision_at(ranking, k).cpu().numpy()
-            for suffix, ranking in zip(("", OTHER_IMAGES), rankings, strict=True)
-            for k in ks
-        }
+        tile = scorer(task.queries[rows], task.gallery, "parents")
 
-    parts = map_tiles(of_tile, len(task.queries), len(task.gallery), processes, "child -> parent")
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        def of_block(block: slice) -> dict[str, np.ndarray]:
+            part, scores = slice(rows.start + block.start, rows.start + block.stop), tile[block]
+            if task.gallery_known is not None:
+                scores = scores.masked_fill(torch.from_numpy(task.unknown(part)).to(scores.device), -torch.inf)
+            relevance = torch.from_numpy(task.relevance(part)).to(scores.device)
+            masks = [torch.from_numpy(mask).to(scores.device) for mask in (task.itself(part), task.own_image(part))]
+            rankings = rank_leaving_out(scores, relevance, masks, depth=max(ks))
+            return {
+                f"top_{k}{suffix}": precision_at(ranking, k).cpu().numpy()
+                for suffix, ranking in zip(("", OTHER_IMAGES), rankings, strict=True)
+                for k in ks
+            }
+
+        return _joined(spread(of_block, cache_blocks(tile)))
+
+    return _joined(map_tiles(of_tile, len(task.queries), len(task.gallery), processes, "child -> parent"))
 
 
 def levels_per_query(
@@ -169,6 +174,10 @@ def chance_and_ceiling(task: ChildToParent, ks: Sequence[int] = KS) -> tuple[dic
 def _mean(values: np.ndarray) -> float:
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan
+
+
+def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _counts_in_image(task: ChildToParent, flags: np.ndarray) -> np.ndarray:

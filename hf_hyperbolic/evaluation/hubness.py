@@ -12,6 +12,7 @@ from hf_hyperbolic.evaluation.figures import Figure, figure
 from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
 from hf_hyperbolic.evaluation.ranking import top_k
+from hf_hyperbolic.evaluation.threads import cache_blocks, spread
 
 
 def occurrences(
@@ -25,12 +26,17 @@ def occurrences(
     """(G,) int64: how many queries have each gallery item in their top k. A node is never retrieved for itself."""
 
     def of_tile(rows: slice) -> np.ndarray:
-        scores = scorer(queries[rows], gallery, direction)
-        itself = torch.from_numpy(queries[rows][:, None] == gallery).to(scores.device)
-        if itself.any():
-            scores = scores.masked_fill(itself, -torch.inf)
-        order = top_k(scores, k)
-        return order[scores.gather(1, order) > -torch.inf].cpu().numpy()
+        tile = scorer(queries[rows], gallery, direction)
+
+        def of_block(block: slice) -> np.ndarray:
+            scores = tile[block]
+            itself = torch.from_numpy(queries[rows][block][:, None] == gallery).to(scores.device)
+            if itself.any():
+                scores = scores.masked_fill(itself, -torch.inf)
+            order = top_k(scores, k)
+            return order[scores.gather(1, order) > -torch.inf].cpu().numpy()
+
+        return np.concatenate(spread(of_block, cache_blocks(tile)))
 
     retrieved = map_tiles(of_tile, len(queries), len(gallery), processes, "hubness")
     return np.bincount(np.concatenate(retrieved) if retrieved else [], minlength=len(gallery))

@@ -15,6 +15,7 @@ from hf_hyperbolic.evaluation.figures import Figure, figure
 from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, scenes
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
 from hf_hyperbolic.evaluation.ranking import refuse_nan
+from hf_hyperbolic.evaluation.threads import cache_blocks, spread
 
 KS: tuple[int, ...] = (1, 5)
 
@@ -34,13 +35,18 @@ def own_scene_ranks(hierarchy: Hierarchy, scorer: NodeScorer, processes: Process
     own = torch.from_numpy(hierarchy.node_image[queries].astype(np.int64))
 
     def of_tile(rows: slice) -> np.ndarray:
-        scores = scorer(queries[rows], gallery, "parents")
-        refuse_nan(scores)
-        column = own[rows].to(scores.device)[:, None]
-        wanted = scores.gather(1, column)
-        before = torch.arange(len(gallery), device=scores.device) < column
-        ahead = (scores > wanted) | ((scores == wanted) & before)
-        return 1 + ahead.sum(1).cpu().numpy()
+        tile = scorer(queries[rows], gallery, "parents")
+        refuse_nan(tile)
+        columns = own[rows].to(tile.device)[:, None]
+
+        def of_block(block: slice) -> np.ndarray:
+            scores, column = tile[block], columns[block]
+            wanted = scores.gather(1, column)
+            before = torch.arange(len(gallery), device=scores.device) < column
+            ahead = (scores > wanted) | ((scores == wanted) & before)
+            return 1 + ahead.sum(1).cpu().numpy()
+
+        return np.concatenate(spread(of_block, cache_blocks(tile)))
 
     ranks = map_tiles(of_tile, len(queries), len(gallery), processes, "own scene")
     return np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64)

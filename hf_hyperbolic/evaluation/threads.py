@@ -10,6 +10,9 @@ from typing import TypeVar
 
 import torch
 
+# cells of a block of scores: 1 MB of float32
+_CACHE_CELLS = 1 << 18
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,3 +41,10 @@ def row_blocks(rows: int) -> list[slice]:
     """Slices of so many rows, one a thread."""
     threads = max(1, min(torch.get_num_threads(), rows))
     return [slice(rows * t // threads, rows * (t + 1) // threads) for t in range(threads)]
+
+
+def cache_blocks(scores: torch.Tensor) -> list[slice]:
+    """Slices of the rows of (Q, G) scores that fit in cache with what is made of them; one on an accelerator."""
+    rows, gallery = scores.shape
+    size = max(1, (_CACHE_CELLS // max(1, gallery)) if scores.device.type == "cpu" else rows)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
