@@ -91,7 +91,8 @@ def run_naive(queries: int, boxes: int, measured: int) -> dict[str, Any]:
     done, ranking_cpu = time.perf_counter(), time.process_time() - cpu - scoring_cpu
     return {
         "scoring": (scored - start) / (tile.stop - tile.start), "ranking": (done - scored) / measured,
-        "cpu": scoring_cpu / (tile.stop - tile.start) + ranking_cpu / measured, "figures": figures, "ties": float(np.mean([1 - len(np.unique(row)) / boxes for row in scores[:10]])),
+        "cpu": scoring_cpu / (tile.stop - tile.start) + ranking_cpu / measured, "figures": figures,
+        "ties": float(np.mean([1 - len(np.unique(row)) / boxes for row in scores[:10]])),
     }  # fmt: skip
 
 
@@ -144,23 +145,19 @@ def main() -> None:
     print(f"torch {torch.__version__}, numpy {np.__version__}, python {platform.python_version()}")
     print(f"{options.queries} queries x {options.boxes} boxes x {CLASSES} classes, dimension {DIMENSION}, {MEASURE}")
     runs = {
-        f"numpy, {measured} queries, scaled": in_own_process(run_naive, options.queries, options.boxes, measured),
-        "ours, all queries": in_own_process(run_ours, options.queries, options.boxes, measured),
+        f"numpy, {measured} queries scaled": in_own_process(run_naive, options.queries, options.boxes, measured),
+        "ours": in_own_process(run_ours, options.queries, options.boxes, measured),
     }
     reference, ours = runs.values()
     print(f"equal scores: {reference['ties']:.1%} of a query's scores are another item's too\n")
-    print(
-        f"{'':32}{'scoring, s':>12}{'ranking, s':>12}{'ratio':>8}{'together, s':>13}{'ratio':>8}{'CPU, s':>8}{'ratio':>8}"
-        f"{'peak GB':>9}"
-    )
+    columns = ("scoring, s", "ranking, s", "ratio", "together, s", "ratio", "CPU, s", "ratio", "peak GB")
+    print(f"{'':26}" + "".join(f"{column:>12}" for column in columns))
     for name, run in runs.items():
-        together = run["scoring"] + run["ranking"]
-        faster = (reference["ranking"] / run["ranking"], (reference["scoring"] + reference["ranking"]) / together)
-        print(
-            f"{name:32}{options.queries * run['scoring']:12.1f}{options.queries * run['ranking']:12.1f}{faster[0]:8.1f}"
-            f"{options.queries * together:13.1f}{faster[1]:8.1f}{options.queries * run['cpu']:8.1f}{reference['cpu'] / run['cpu']:8.1f}"
-            f"{run['memory'] / 1e9:9.2f}"
-        )
+        cells = []
+        for cost in (lambda r: r["ranking"], lambda r: r["scoring"] + r["ranking"], lambda r: r["cpu"]):
+            cells += [options.queries * cost(run), cost(reference) / cost(run)]
+        cells = [options.queries * run["scoring"], *cells]
+        print(f"{name:26}" + "".join(f"{cell:12.1f}" for cell in cells) + f"{run['memory'] / 1e9:12.2f}")
     differences = {
         name: float(np.abs(values - ours["figures"][name]).max()) for name, values in reference["figures"].items()
     }
