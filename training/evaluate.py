@@ -168,8 +168,9 @@ def main(argv: list[str] | None = None) -> None:
         accelerator.print(f"embedding with {each.name}")
         embeddings[each.name] = each.embed(held_out, progress=accelerator.is_main_process)
         found, values = evaluate_per_query(
-            embeddings[each.name], hierarchy, each.curvature, None, frequencies, options.seed, settings=settings
-        )
+            embeddings[each.name], hierarchy, each.curvature, None, frequencies, options.seed, settings=settings,
+            distributed=True,
+        )  # fmt: skip
         if note:
             found["notes"].append(note)
         if options.zero_shot:

@@ -19,8 +19,10 @@ import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.federated import known_labels
-from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, parents, scenes, tiles
+from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, parents, scenes
+from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
 from hf_hyperbolic.evaluation.ranking import precision_at, rank_leaving_out
+from hf_hyperbolic.evaluation.threads import cache_blocks, spread
 
 KS: tuple[int, ...] = (5, 10, 50, 100)
 OTHER_IMAGES = "_other_images"
@@ -98,46 +100,63 @@ def prepare(hierarchy: Hierarchy, gallery: Gallery = "scenes") -> ChildToParent:
     )
 
 
-def per_query(task: ChildToParent, scorer: NodeScorer, ks: Sequence[int] = KS) -> dict[str, np.ndarray]:
+def per_query(
+    task: ChildToParent, scorer: NodeScorer, ks: Sequence[int] = KS, processes: Processes = ALONE
+) -> dict[str, np.ndarray]:
     """Share of the top k that counts, for every query.
 
     Args:
         task: the protocol.
         scorer: scores nodes for boxes, direction `"parents"`.
         ks: cut-offs; a gallery smaller than k is judged whole.
+        processes: that share the queries; each gets the figures of all.
 
     Returns:
         `top_k` and `top_k_other_images` (own image left out) for each k: (Q,) float64, NaN where the gallery is empty.
     """
-    parts: dict[str, list[np.ndarray]] = {}
-    for rows in tiles(len(task.queries), len(task.gallery)):
-        scores = scorer(task.queries[rows], task.gallery, "parents")
-        if task.gallery_known is not None:
-            scores = scores.masked_fill(torch.from_numpy(task.unknown(rows)).to(scores.device), -torch.inf)
-        relevance = torch.from_numpy(task.relevance(rows)).to(scores.device)
-        masks = [torch.from_numpy(mask).to(scores.device) for mask in (task.itself(rows), task.own_image(rows))]
-        rankings = rank_leaving_out(scores, relevance, masks, depth=max(ks))
-        for suffix, ranking in zip(("", OTHER_IMAGES), rankings, strict=True):
-            for k in ks:
-                parts.setdefault(f"top_{k}{suffix}", []).append(precision_at(ranking, k).cpu().numpy())
-    return {name: np.concatenate(chunks) for name, chunks in parts.items()}
+
+    def of_tile(rows: slice) -> dict[str, np.ndarray]:
+        tile = scorer(task.queries[rows], task.gallery, "parents")
+
+        def of_block(block: slice) -> dict[str, np.ndarray]:
+            part, scores = slice(rows.start + block.start, rows.start + block.stop), tile[block]
+            if task.gallery_known is not None:
+                scores = scores.masked_fill(torch.from_numpy(task.unknown(part)).to(scores.device), -torch.inf)
+            relevance = torch.from_numpy(task.relevance(part)).to(scores.device)
+            masks = [torch.from_numpy(mask).to(scores.device) for mask in (task.itself(part), task.own_image(part))]
+            rankings = rank_leaving_out(scores, relevance, masks, depth=max(ks))
+            return {
+                f"top_{k}{suffix}": precision_at(ranking, k).cpu().numpy()
+                for suffix, ranking in zip(("", OTHER_IMAGES), rankings, strict=True)
+                for k in ks
+            }
+
+        return _joined(spread(of_block, cache_blocks(tile)))
+
+    return _joined(map_tiles(of_tile, len(task.queries), len(task.gallery), processes, "child -> parent"))
 
 
 def levels_per_query(
     task: ChildToParent, ks: Sequence[int] = KS
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What a random ranking is expected to reach, and what the best possible reaches: (Q,) each, as `per_query`."""
+    """What a random ranking is expected to reach, and what the best possible reaches: (Q,) each, as `per_query`.
+
+    Both follow from how much of the gallery is left to a query, and how much of that counts: numbers by class, less
+    those of the query itself or of its image.
+    """
     random: dict[str, np.ndarray] = {}
     best: dict[str, np.ndarray] = {}
-    counts: dict[str, list[np.ndarray]] = {}
-    for rows in tiles(len(task.queries), len(task.gallery)):
-        relevance, unknown = task.relevance(rows), task.unknown(rows)
-        for suffix, mask in (("", task.itself(rows)), (OTHER_IMAGES, task.own_image(rows))):
-            left_out = mask | unknown
-            found = np.stack([(relevance & ~left_out).sum(1), (~left_out).sum(1)])
-            counts.setdefault(suffix, []).append(found)
-    for suffix, chunks in counts.items():
-        relevant, size = np.concatenate(chunks, axis=1)
+    labels = task.query_labels
+    known = np.ones_like(task.gallery_labels) if task.gallery_known is None else task.gallery_known
+    flags = (task.gallery_labels & known, known)
+    whole = [flag.sum(0)[labels] for flag in flags]
+    place = np.searchsorted(task.gallery, task.queries)
+    place[place == len(task.gallery)] = 0
+    there = task.gallery[place] == task.queries
+    itself = [np.where(there, flag[place, labels], 0) for flag in flags]
+    own_image = [_counts_in_image(task, flag) for flag in flags]
+    for suffix, left_out in (("", itself), (OTHER_IMAGES, own_image)):
+        relevant, size = (every - less for every, less in zip(whole, left_out, strict=True))
         with np.errstate(invalid="ignore"):  # an empty gallery: 0 / 0, undefined
             for k in ks:
                 used = np.minimum(k, size)
@@ -155,3 +174,18 @@ def chance_and_ceiling(task: ChildToParent, ks: Sequence[int] = KS) -> tuple[dic
 def _mean(values: np.ndarray) -> float:
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan
+
+
+def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _counts_in_image(task: ChildToParent, flags: np.ndarray) -> np.ndarray:
+    """(Q,) int64: of the gallery nodes of a query's image, how many have its class marked in (G, C) `flags`."""
+    images = np.unique(task.gallery_images)
+    order = np.argsort(task.gallery_images, kind="stable")
+    starts = np.searchsorted(task.gallery_images[order], images)
+    counts = np.add.reduceat(flags[order], starts, axis=0, dtype=np.int32)
+    place = np.minimum(np.searchsorted(images, task.query_images), len(images) - 1)
+    there = images[place] == task.query_images
+    return np.where(there, counts[place, task.query_labels], 0).astype(np.int64)

@@ -9,6 +9,7 @@ import torch
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.by_class import add_by_class
 from hf_hyperbolic.evaluation.nodes import Direction, active_boxes
+from hf_hyperbolic.evaluation.processes import ALONE, Processes
 from hf_hyperbolic.evaluation.scorer import EmbeddingScorer, applicable_measures
 from hf_hyperbolic.evaluation.sections import (
     Evaluation,
@@ -35,9 +36,12 @@ def evaluate_embeddings(
     seed: int = 0,
     train_embeds: Vectors | None = None,
     settings: EvaluationSettings | None = None,
+    distributed: bool = False,
 ) -> dict[str, Any]:
     """Evaluates the embeddings of a split: the first half of what `evaluate_per_query` returns, documented there."""
-    return evaluate_per_query(embeds, hierarchy, curvature, measures, train_hierarchy, seed, train_embeds, settings)[0]
+    return evaluate_per_query(
+        embeds, hierarchy, curvature, measures, train_hierarchy, seed, train_embeds, settings, distributed
+    )[0]
 
 
 def evaluate_per_query(
@@ -49,6 +53,7 @@ def evaluate_per_query(
     seed: int = 0,
     train_embeds: Vectors | None = None,
     settings: EvaluationSettings | None = None,
+    distributed: bool = False,
 ) -> tuple[dict[str, Any], PerUnit]:
     """Evaluates the embeddings of a split, and keeps the values behind the figures.
 
@@ -99,6 +104,8 @@ def evaluate_per_query(
         train_embeds: (N_train, D) embeddings of `train_hierarchy`'s nodes: its scenes and boxes are then the reference
             queries of corrections, in place of the gallery's own items.
         settings: cut-offs, ground, pairs, bootstrap; the defaults when None.
+        distributed: share the queries out over the processes of `accelerate launch` or `torchrun`. All of them must
+            then call this with the same arguments, and each gets what one process alone would.
 
     Returns:
         The result, and `"<section>/<measure>/<figure>"` -> per-unit values (float64, NaN where undefined) for
@@ -116,7 +123,7 @@ def evaluate_per_query(
     settings = settings or EvaluationSettings()
     references = _references(train_embeds, train_hierarchy, vectors)
     scorers = {name: EmbeddingScorer(vectors, name, curvature, references, seed=seed) for name in names}
-    run = Evaluation(hierarchy, scorers, settings, seed)
+    run = Evaluation(hierarchy, scorers, settings, seed, Processes.of_group() if distributed else ALONE)
     run.results["settings"] = settings.as_dict() | {
         "curvature": curvature,
         "seed": seed,

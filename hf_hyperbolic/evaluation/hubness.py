@@ -9,24 +9,37 @@ import numpy as np
 import torch
 
 from hf_hyperbolic.evaluation.figures import Figure, figure
-from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, tiles
+from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer
+from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
 from hf_hyperbolic.evaluation.ranking import top_k
+from hf_hyperbolic.evaluation.threads import cache_blocks, spread
 
 
 def occurrences(
-    scorer: NodeScorer, queries: np.ndarray, gallery: np.ndarray, direction: Direction, k: int = 10
+    scorer: NodeScorer,
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    direction: Direction,
+    k: int = 10,
+    processes: Processes = ALONE,
 ) -> np.ndarray:
     """(G,) int64: how many queries have each gallery item in their top k. A node is never retrieved for itself."""
-    counts = np.zeros(len(gallery), dtype=np.int64)
-    for rows in tiles(len(queries), len(gallery)):
-        scores = scorer(queries[rows], gallery, direction)
-        itself = torch.from_numpy(queries[rows][:, None] == gallery).to(scores.device)
-        if itself.any():
-            scores = scores.masked_fill(itself, -torch.inf)
-        order = top_k(scores, k)
-        retrieved = order[scores.gather(1, order) > -torch.inf]
-        counts += np.bincount(retrieved.cpu().numpy(), minlength=len(gallery))
-    return counts
+
+    def of_tile(rows: slice) -> np.ndarray:
+        tile = scorer(queries[rows], gallery, direction)
+
+        def of_block(block: slice) -> np.ndarray:
+            scores = tile[block]
+            itself = torch.from_numpy(queries[rows][block][:, None] == gallery).to(scores.device)
+            if itself.any():
+                scores = scores.masked_fill(itself, -torch.inf)
+            order = top_k(scores, k)
+            return order[scores.gather(1, order) > -torch.inf].cpu().numpy()
+
+        return np.concatenate(spread(of_block, cache_blocks(tile)))
+
+    retrieved = map_tiles(of_tile, len(queries), len(gallery), processes, "hubness")
+    return np.bincount(np.concatenate(retrieved) if retrieved else [], minlength=len(gallery))
 
 
 def largest_share(counts: np.ndarray, queries: int) -> float:
@@ -51,13 +64,14 @@ def hubness_figures(counts: np.ndarray, queries: int, k: int = 10, seed: int = 0
     gallery = len(counts)
     cut = min(k, gallery)
     p = cut / gallery
-    draws = np.random.default_rng(seed).binomial(queries, p, size=(200, gallery))
+    rng = np.random.default_rng(seed)
+    largest = np.array([rng.binomial(queries, p, size=gallery).max() for _ in range(200)])
     variance = queries * p * (1 - p)
     skew = (1 - 2 * p) / np.sqrt(variance) if variance > 0 else 0.0
     even = int(np.ceil(queries * p)) / max(queries, 1)
     return {
         "largest_share": figure(
-            largest_share(counts, queries), chance=float(draws.max(1).mean() / max(queries, 1)), ceiling=even
+            largest_share(counts, queries), chance=float(largest.mean() / max(queries, 1)), ceiling=even
         ),
         "skewness": figure(skewness(counts), chance=float(skew), ceiling=0.0),
     }

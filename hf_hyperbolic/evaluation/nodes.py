@@ -10,8 +10,9 @@ from hf_hyperbolic.data.hierarchy import Hierarchy
 
 Direction = Literal["children", "parents"]
 
-# cells of a (queries, gallery) tile: 16 MB of float32 scores, 32 MB for their order
-TILE_CELLS = 1 << 22
+# cells of a (queries, gallery) tile: 134 MB of float32 scores. Enough queries at once that the work done once a tile,
+# such as normalising the gallery, is small beside the scores themselves.
+TILE_CELLS = 1 << 25
 
 
 class NodeScorer(Protocol):
@@ -48,8 +49,8 @@ def active_ancestry(hierarchy: Hierarchy) -> np.ndarray:
     return ancestry[active[ancestry[:, 0]] & active[ancestry[:, 1]]]
 
 
-def tiles(queries: int, gallery: int, cells: int = TILE_CELLS) -> Iterator[slice]:
+def tiles(queries: int, gallery: int, cells: int | None = None) -> Iterator[slice]:
     """Slices of the queries such that a (queries, gallery) tile has at most `cells` cells (and at least one row)."""
-    rows = max(1, cells // max(1, gallery))
+    rows = max(1, (TILE_CELLS if cells is None else cells) // max(1, gallery))
     for start in range(0, queries, rows):
         yield slice(start, min(start + rows, queries))

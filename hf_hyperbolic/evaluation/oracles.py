@@ -6,8 +6,11 @@ what is likely to be right whatever is asked. A model that does not exceed them 
 "is it a crowded scene?", not "is it in this image?".
 
 Ties (all boxes of a class, say) are broken by chance, anew for every query: one draw for all would add its own luck to
-the mean. A scorer carries its random numbers on, so its second ranking breaks ties otherwise than its first.
+the mean. Asked for a query again, a scorer breaks ties otherwise than before. Its draws for a query depend on the seed
+and on nothing else that it was asked, so the processes of a distributed run draw as one alone does.
 """
+
+from collections import Counter
 
 import numpy as np
 import torch
@@ -61,9 +64,14 @@ def class_count(hierarchy: Hierarchy, seed: int = 0) -> NodeScorer:
 def _query_blind(worth: np.ndarray, seed: int) -> NodeScorer:
     """Scores nodes by their place in (n,) `worth`, plus a random number in [0, 1) that only orders equals."""
     place = np.unique(worth, return_inverse=True)[1]
-    rng = np.random.default_rng(seed)
+    asked: Counter[int] = Counter()
 
     def score(queries: np.ndarray, gallery: np.ndarray, direction: Direction) -> torch.Tensor:
-        return torch.from_numpy(place[gallery] + rng.random((len(queries), len(gallery))))
+        scores = np.empty((len(queries), len(gallery)))
+        for row, query in zip(scores, queries.tolist(), strict=True):
+            np.random.default_rng((seed, query, asked[query])).random(out=row)
+            asked[query] += 1
+        scores += place[gallery]
+        return torch.from_numpy(scores)
 
     return score

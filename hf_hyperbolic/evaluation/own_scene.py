@@ -12,33 +12,43 @@ import torch
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.bootstrap import median_interval
 from hf_hyperbolic.evaluation.figures import Figure, figure
-from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, scenes, tiles
+from hf_hyperbolic.evaluation.nodes import NodeScorer, active_boxes, scenes
+from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
+from hf_hyperbolic.evaluation.ranking import refuse_nan
+from hf_hyperbolic.evaluation.threads import cache_blocks, spread
 
 KS: tuple[int, ...] = (1, 5)
 
 
-def own_scene_ranks(hierarchy: Hierarchy, scorer: NodeScorer) -> np.ndarray:
+def own_scene_ranks(hierarchy: Hierarchy, scorer: NodeScorer, processes: Processes = ALONE) -> np.ndarray:
     """Rank of each box's own scene among the scenes, ties to the lower scene.
 
     Args:
         hierarchy: the split.
         scorer: scores scenes for boxes, direction `"parents"`.
+        processes: that share the boxes; each gets the ranks of all.
 
     Returns:
         (Q,) int64 in [1, I], in the order of the boxes that take part.
     """
     queries, gallery = active_boxes(hierarchy), scenes(hierarchy)
     own = torch.from_numpy(hierarchy.node_image[queries].astype(np.int64))
-    ranks = []
-    for rows in tiles(len(queries), len(gallery)):
-        scores = scorer(queries[rows], gallery, "parents")
-        if torch.isnan(scores).any():
-            raise ValueError("scores are NaN: NaN cannot be ranked")
-        column = own[rows].to(scores.device)[:, None]
-        wanted = scores.gather(1, column)
-        before = torch.arange(len(gallery), device=scores.device) < column
-        ahead = (scores > wanted) | ((scores == wanted) & before)
-        ranks.append(1 + ahead.sum(1).cpu().numpy())
+
+    def of_tile(rows: slice) -> np.ndarray:
+        tile = scorer(queries[rows], gallery, "parents")
+        refuse_nan(tile)
+        columns = own[rows].to(tile.device)[:, None]
+
+        def of_block(block: slice) -> np.ndarray:
+            scores, column = tile[block], columns[block]
+            wanted = scores.gather(1, column)
+            before = torch.arange(len(gallery), device=scores.device) < column
+            ahead = (scores > wanted) | ((scores == wanted) & before)
+            return 1 + ahead.sum(1).cpu().numpy()
+
+        return np.concatenate(spread(of_block, cache_blocks(tile)))
+
+    ranks = map_tiles(of_tile, len(queries), len(gallery), processes, "own scene")
     return np.concatenate(ranks) if ranks else np.zeros(0, dtype=np.int64)
 
 

@@ -24,20 +24,23 @@ import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.federated import known_labels
+from hf_hyperbolic.evaluation.full_ranking import (
+    average_precision,
+    descending_order,
+    label_counts,
+    precision_at_recall,
+)
 from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, active_boxes, scenes, tiles
 from hf_hyperbolic.evaluation.optimal_transport import Ground, label_distance
-from hf_hyperbolic.evaluation.ranking import (
-    K,
-    average_precision,
-    expected_average_precision,
-    k_name,
-    precision_at_recall,
-    rank,
-    resolve_k,
-)
+from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
+from hf_hyperbolic.evaluation.ranking import K, expected_average_precision, k_name, refuse_nan, resolve_k
+from hf_hyperbolic.evaluation.threads import row_blocks, spread
 
 KS: tuple[K, ...] = (10, 100, 0.1, 0.5, 0.8)
 RECALL_LEVELS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(21))
+
+# cells of a block of label distributions: 17 MB of float64
+_HISTOGRAM_CELLS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -64,22 +67,22 @@ class ParentToChild:
 
     def num_relevant(self) -> np.ndarray:
         """(Q,) int64: relevant boxes of each query, at least 1."""
-        return self.query_labels.astype(np.int64) @ self.label_counts()
+        return _masked_sums(self.query_labels, self.label_counts())
 
     def gallery_sizes(self) -> np.ndarray:
         """(Q,) int64: boxes in the gallery of each query, those of unknown relevance left out."""
         if self.query_known is None:
             return np.full(len(self.queries), len(self.gallery))
-        return self.query_known.astype(np.int64) @ self.label_counts()
+        return _masked_sums(self.query_known, self.label_counts())
 
     def cuts(self, k: K) -> np.ndarray:
         """(Q,) int64: a cut-off as a number of boxes of each query's gallery."""
         sizes, place = np.unique(self.gallery_sizes(), return_inverse=True)
         return np.array([resolve_k(k, int(size)) for size in sizes], dtype=np.int64)[place]
 
-    def relevant_distribution(self) -> np.ndarray:
-        """(Q, C) float64: label distribution of the relevant boxes."""
-        counts = self.query_labels * self.label_counts()
+    def relevant_distribution(self, rows: slice = slice(None)) -> np.ndarray:
+        """(q, C) float64: label distribution of the relevant boxes, for a slice of the queries."""
+        counts = self.query_labels[rows] * self.label_counts()
         return counts / counts.sum(1, keepdims=True)
 
 
@@ -123,6 +126,7 @@ def per_query(
     ks: Sequence[K] = KS,
     recall_levels: Sequence[float] = RECALL_LEVELS,
     ground: Ground = "index",
+    processes: Processes = ALONE,
 ) -> PerQuery:
     """Figures of every query.
 
@@ -132,38 +136,58 @@ def per_query(
         ks: cut-offs; an int counts boxes, a float in (0, 1] is a share of the gallery.
         recall_levels: of the precision-recall curve.
         ground: of the optimal transport.
+        processes: that share the queries; each gets the figures of all.
+
+    Raises:
+        ValueError: a score is NaN.
     """
     cuts = {k_name(k): task.cuts(k) for k in ks}
-    absolute = [k_name(k) for k in ks if isinstance(k, int)]
-    parts: dict[str, list[np.ndarray]] = {}
-    of_class: dict[str, list[np.ndarray]] = {name: [] for name in cuts}
-    curves: list[np.ndarray] = []
-    wanted, counts = task.relevant_distribution(), task.label_counts()
-    for rows in tiles(len(task.queries), len(task.gallery)):
+    counts = task.label_counts()
+    # small numbers stay in cache while they are put in the order of a ranking
+    gallery_labels = task.gallery_labels.astype(np.int16 if len(counts) <= np.iinfo(np.int16).max else np.int32)
+
+    def of_tile(rows: slice) -> PerQuery:
         scores = scorer(task.queries[rows], task.gallery, "children")
+        refuse_nan(scores)
         if task.query_known is not None:
             known = torch.from_numpy(task.query_known[rows][:, task.gallery_labels]).to(scores.device)
             scores = scores.masked_fill(~known, -torch.inf)
-        held = task.query_labels[rows]
-        relevance = torch.from_numpy(held[:, task.gallery_labels]).to(scores.device)
-        ranking = rank(scores, relevance)
-        labels = task.gallery_labels[ranking.order.cpu().numpy()]
-        for name, every in cuts.items():
-            k = every[rows]
-            retrieved = _label_histogram(labels, k, len(counts))
-            last = torch.from_numpy(k - 1)[:, None].to(scores.device)
-            hits = ranking.hits.gather(1, last).squeeze(1).cpu().numpy()
-            parts.setdefault(f"recall@{name}", []).append(hits / ranking.total.cpu().numpy())
-            parts.setdefault(f"ot@{name}", []).append(label_distance(wanted[rows], retrieved / k[:, None], ground))
-            of_class[name].append((retrieved / np.maximum(counts, 1))[held])
-            if name in absolute:
-                parts.setdefault(f"precision@{name}", []).append(hits / np.minimum(k, ranking.eligible.cpu().numpy()))
-        parts.setdefault("average_precision", []).append(average_precision(ranking).cpu().numpy())
-        curves.append(precision_at_recall(ranking, recall_levels).cpu().numpy())
+        held, queries = task.query_labels[rows], len(scores)
+        cut = np.stack([every[rows] for every in cuts.values()], axis=1) if cuts else np.zeros((queries, 0), np.int64)
+        retrieved = np.zeros((queries, len(cuts), len(counts)), dtype=np.int64)
+        total, eligible, average = np.zeros(queries), np.zeros(queries), np.zeros(queries)
+        curves = np.zeros((queries, len(recall_levels)))
+
+        def of_rows(block: slice) -> None:
+            for query in range(block.start, block.stop):
+                labels = gallery_labels[descending_order(scores[query])]
+                ranks = np.flatnonzero(held[query].take(labels)) + 1
+                retrieved[query] = label_counts(labels, cut[query], len(counts))
+                total[query], eligible[query] = len(ranks), len(labels)
+                average[query] = average_precision(ranks)
+                curves[query] = precision_at_recall(ranks, recall_levels)
+
+        spread(of_rows, row_blocks(queries))
+        wanted = task.relevant_distribution(rows)
+        figures, of_class = {}, {}
+        for column, (name, k) in enumerate(zip(cuts, ks, strict=True)):
+            found = retrieved[:, column]
+            hits, used = np.where(held, found, 0).sum(1), np.minimum(cut[:, column], eligible)
+            with np.errstate(invalid="ignore"):  # a scorer that excludes all there is: 0 / 0, undefined
+                figures[f"recall@{name}"] = hits / total
+                figures[f"ot@{name}"] = label_distance(wanted, found / used[:, None], ground)
+                if isinstance(k, int):
+                    figures[f"precision@{name}"] = hits / used
+            of_class[f"recall@{name}"] = (found / np.maximum(counts, 1))[held]
+        return PerQuery(figures | {"average_precision": average}, curves, of_class)
+
+    # a query's label counts at every cut may take more room than its scores
+    cells = max(len(task.gallery), 4 * len(cuts) * len(counts))
+    parts = map_tiles(of_tile, len(task.queries), cells, processes, "parent -> child")
     return PerQuery(
-        {name: np.concatenate(chunks) for name, chunks in parts.items()},
-        np.concatenate(curves),
-        {f"recall@{name}": np.concatenate(chunks) for name, chunks in of_class.items()},
+        {name: np.concatenate([part.figures[name] for part in parts]) for name in parts[0].figures},
+        np.concatenate([part.curves for part in parts]),
+        {name: np.concatenate([part.class_recall[name] for part in parts]) for name in parts[0].class_recall},
     )
 
 
@@ -174,6 +198,7 @@ def chance(
     ground: Ground = "index",
     seed: int = 0,
     rankings: int = 1000,
+    processes: Processes = ALONE,
 ) -> tuple[dict[str, float], np.ndarray]:
     """What random rankings reach: figure -> mean, and the mean precision-recall curve (L,).
 
@@ -184,68 +209,86 @@ def chance(
         ground: of the optimal transport.
         seed: of the simulated figures.
         rankings: at least so many random rankings in all (and one a query) are drawn for each simulated figure.
+        processes: that share the simulated rankings.
     """
     rng = np.random.default_rng(seed)
     size, relevant = task.gallery_sizes(), task.num_relevant()
     repeats = max(1, -(-rankings // len(task.queries)))
-    wanted = task.relevant_distribution()
     levels = {"average_precision": float(expected_average_precision(relevant, size).mean())}
     for k in ks:
         name, cut = k_name(k), task.cuts(k)
         levels[f"recall@{name}"] = _mean(cut / size)
-        drawn = _random_histograms(task, cut, repeats, rng) / cut[:, None]
-        levels[f"ot@{name}"] = float(label_distance(np.broadcast_to(wanted, drawn.shape), drawn, ground).mean())
+        levels[f"ot@{name}"] = _random_distance(task, cut, repeats, ground, rng)
         if isinstance(k, int):
             levels[f"precision@{name}"] = float((relevant / size).mean())
 
-    def random_scores(queries: np.ndarray, gallery: np.ndarray, direction: Direction) -> torch.Tensor:
-        return torch.from_numpy(rng.random((len(queries), len(gallery)), dtype=np.float32))
+    def random_scores(repeat: int) -> NodeScorer:
+        """Draws for each query by itself, so that neither tiles nor processes make a difference."""
 
-    curves = [per_query(task, random_scores, (), recall_levels).curves.mean(0) for _ in range(repeats)]
+        def score(queries: np.ndarray, gallery: np.ndarray, direction: Direction) -> torch.Tensor:
+            found = np.empty((len(queries), len(gallery)), dtype=np.float32)
+            for row, query in zip(found, queries.tolist(), strict=True):
+                np.random.default_rng((seed, repeat, query)).random(out=row, dtype=np.float32)
+            return torch.from_numpy(found)
+
+        return score
+
+    curves = [
+        per_query(task, random_scores(repeat), (), recall_levels, processes=processes).curves.mean(0)
+        for repeat in range(repeats)
+    ]
     return levels, np.mean(curves, axis=0)
 
 
 def ceiling(task: ParentToChild, ks: Sequence[K] = KS, ground: Ground = "index") -> dict[str, float]:
     """What a ranking with every relevant box first reaches: figure -> mean; for OT see the module's docstring."""
     relevant, counts = task.num_relevant(), task.label_counts()
-    wanted = task.relevant_distribution()
-    others = np.where(task.query_labels, 0, counts)
-    if task.query_known is not None:
-        others = np.where(task.query_known, others, 0)
-    share = others / np.maximum(others.sum(1, keepdims=True), 1)
     levels = {"average_precision": 1.0}
     for k in ks:
         name, cut = k_name(k), task.cuts(k)
         found = np.minimum(cut, relevant)
         levels[f"recall@{name}"] = float((found / relevant).mean())
-        retrieved = (found[:, None] * wanted + (cut - found)[:, None] * share) / cut[:, None]
-        levels[f"ot@{name}"] = float(label_distance(wanted, retrieved, ground).mean())
+        distances = np.empty(len(cut))
+        for rows in tiles(len(cut), len(counts), _HISTOGRAM_CELLS):
+            wanted, others = task.relevant_distribution(rows), np.where(task.query_labels[rows], 0, counts)
+            if task.query_known is not None:
+                others = np.where(task.query_known[rows], others, 0)
+            share = others / np.maximum(others.sum(1, keepdims=True), 1)
+            first, rest = found[rows, None], (cut - found)[rows, None]
+            distances[rows] = label_distance(wanted, (first * wanted + rest * share) / cut[rows, None], ground)
+        levels[f"ot@{name}"] = float(distances.mean())
         if isinstance(k, int):
             levels[f"precision@{name}"] = float((found / cut).mean())
     return levels
 
 
-def _label_histogram(labels: np.ndarray, cut: np.ndarray, classes: int) -> np.ndarray:
-    """(Q, G) labels best first and (Q,) cut-offs -> (Q, C) counts among the first of each row."""
-    first = labels[:, : cut.max()]
-    if cut.min() < cut.max():
-        # what lies behind a row's own cut is counted in a class of its own, and dropped
-        first = np.where(np.arange(cut.max()) < cut[:, None], first, classes)
-    rows, stride = len(labels), classes + 1
-    counted = np.bincount((first + np.arange(rows)[:, None] * stride).ravel(), minlength=rows * stride)
-    return counted.reshape(rows, stride)[:, :classes]
-
-
-def _random_histograms(task: ParentToChild, cut: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """(repeats, Q, C) counts of labels among the first of random rankings: a draw without replacement."""
+def _random_distance(
+    task: ParentToChild, cut: np.ndarray, repeats: int, ground: Ground, rng: np.random.Generator
+) -> float:
+    """Mean OT of random rankings of every query, whose labels are a draw without replacement."""
     counts = task.label_counts()
-    if task.query_known is None:
-        return rng.multivariate_hypergeometric(counts, cut[0], size=(repeats, len(cut)), method="marginals")
-    drawn = [
-        rng.multivariate_hypergeometric(np.where(known, counts, 0), k, size=repeats, method="marginals")
-        for known, k in zip(task.query_known, cut, strict=True)
-    ]
-    return np.stack(drawn, axis=1)
+    distances = np.empty((repeats, len(cut)))
+    for repeat in range(repeats):
+        for rows in tiles(len(cut), len(counts), _HISTOGRAM_CELLS):
+            if task.query_known is None:
+                drawn = rng.multivariate_hypergeometric(counts, cut[0], size=len(cut[rows]), method="marginals")
+            else:
+                known = zip(task.query_known[rows], cut[rows], strict=True)
+                drawn = np.stack(
+                    [
+                        rng.multivariate_hypergeometric(np.where(mask, counts, 0), k, method="marginals")
+                        for mask, k in known
+                    ]
+                )
+            wanted = task.relevant_distribution(rows)
+            distances[repeat, rows] = label_distance(wanted, drawn / cut[rows, None], ground)
+    return float(distances.mean())
+
+
+def _masked_sums(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(Q, C) bool and (C,) int64 -> (Q,) int64 sums of the counts marked."""
+    blocks = [masks[rows] @ counts for rows in tiles(len(masks), len(counts), _HISTOGRAM_CELLS)]
+    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)
 
 
 def _mean(values: np.ndarray) -> float:

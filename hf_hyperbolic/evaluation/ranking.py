@@ -1,4 +1,4 @@
-"""Figures of one ranking per query: precision, average precision, interpolated precision-recall.
+"""The best few items of each query, cut-offs, and the precision at them; for the whole ranking see `full_ranking`.
 
 Everything works on a tile of queries, so that a (Q, G) matrix of a large set need never be held. Ties go to the lower
 gallery index, so a figure does not depend on a sorting routine's whims. An item of score `-inf` is excluded: it is
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from hf_hyperbolic.evaluation.full_ranking import descending_order
 
 K = int | float
 
@@ -48,19 +50,30 @@ def top_k(scores: torch.Tensor, k: int) -> torch.Tensor:
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    if torch.isnan(scores).any():
-        rows = torch.isnan(scores).any(dim=1).nonzero().flatten()[:5].tolist()
-        raise ValueError(f"scores are NaN, first in rows {rows}: NaN cannot be ranked")
+    refuse_nan(scores)
     gallery = scores.shape[1]
     if k >= gallery:
         return torch.sort(scores, dim=1, descending=True, stable=True).indices
-    # one item more than asked for shows whether a tie straddles the cut; only then does a row need the stable sort
+    # one item more than asked for shows whether a tie straddles the cut; only then does a row need to be sorted whole
     values, order = torch.topk(scores, k + 1, dim=1)
-    tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(dim=1).nonzero().flatten()
+    equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
     order = order[:, :k]
+    tied = equal.any(dim=1).nonzero().flatten()
     if len(tied):
-        order[tied] = torch.sort(scores[tied], dim=1, descending=True, stable=True).indices[:, :k]
+        by_index = order[tied].sort(dim=1).values
+        best_first = scores[tied[:, None], by_index].sort(dim=1, descending=True, stable=True).indices
+        order[tied] = by_index.gather(1, best_first)
+    for row in equal[:, -1].nonzero().flatten().tolist():
+        order[row] = torch.from_numpy(descending_order(scores[row])[:k]).to(order.device)
     return order
+
+
+def refuse_nan(scores: torch.Tensor) -> None:
+    """Raises ValueError, naming rows of the (Q, G) scores, where one is NaN."""
+    # the largest of a row is NaN where any is, and no matrix of flags is made
+    rows = torch.isnan(scores.amax(dim=1)).nonzero().flatten()[:5].tolist() if scores.numel() else []
+    if rows:
+        raise ValueError(f"scores are NaN, first in rows {rows}: NaN cannot be ranked")
 
 
 def rank(scores: torch.Tensor, relevance: torch.Tensor, depth: int | None = None) -> Ranking:
@@ -142,36 +155,6 @@ def precision_at(ranking: Ranking, k: int) -> torch.Tensor:
     return hits.double() / used.double()
 
 
-def average_precision(ranking: Ranking) -> torch.Tensor:
-    """Mean over the relevant items of the precision at their rank, (Q,) float64; needs the full ranking."""
-    _require_full(ranking)
-    ranks = torch.arange(1, ranking.hits.shape[1] + 1, dtype=torch.float64, device=ranking.hits.device)
-    return torch.where(ranking.relevant, ranking.hits / ranks, 0.0).sum(1) / ranking.total.double()
-
-
-def precision_at_recall(ranking: Ranking, levels: Sequence[float]) -> torch.Tensor:
-    """Interpolated precision: the best precision at any recall of at least the level (Manning et al. 2008, 8.4).
-
-    Args:
-        ranking: the full ranking.
-        levels: (L,) recall levels in [0, 1].
-
-    Returns:
-        (Q, L) float64; NaN for a query without relevant items.
-    """
-    _require_full(ranking)
-    if not all(0 <= level <= 1 for level in levels):
-        raise ValueError(f"recall levels must lie in [0, 1], got {list(levels)}")
-    hits, device = ranking.hits, ranking.hits.device
-    ranks = torch.arange(1, hits.shape[1] + 1, dtype=torch.float64, device=device)
-    best_after = (hits / ranks).flip(1).cummax(1).values.flip(1)
-    # the margin keeps 3 of 10 at level 0.3, whatever the last bit of 0.1 * 3
-    wanted = torch.tensor(list(levels), dtype=torch.float64, device=device) * ranking.total[:, None] - 1e-9
-    needed = wanted.ceil().clamp(min=1).to(hits.dtype)
-    position = torch.searchsorted(hits, needed).clamp(max=hits.shape[1] - 1)
-    return torch.where(ranking.total[:, None] > 0, best_after.gather(1, position), torch.nan)
-
-
 def expected_average_precision(relevant: np.ndarray, gallery: np.ndarray | int) -> np.ndarray:
     """Average precision that a random ranking is expected to reach.
 
@@ -187,8 +170,3 @@ def expected_average_precision(relevant: np.ndarray, gallery: np.ndarray | int) 
     size = np.broadcast_to(np.asarray(gallery, dtype=np.int64), np.shape(relevant))
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, max(1, size.max(initial=1)) + 1))])[size]
     return (harmonic + (relevant - 1) * (size - harmonic) / np.maximum(size - 1, 1)) / size
-
-
-def _require_full(ranking: Ranking) -> None:
-    if ranking.order.shape[1] < int(ranking.eligible.max()):
-        raise ValueError("this figure needs the full ranking: call rank() without depth")

@@ -11,10 +11,13 @@ import torch
 
 from hf_hyperbolic.evaluation.calibration import CORRECTIONS, Correction, GalleryCalibration, calibrate
 from hf_hyperbolic.evaluation.nodes import Direction
+from hf_hyperbolic.evaluation.threads import spread
 from hf_hyperbolic.retrieval.measures import MEASURES, scores
 
 EUCLIDEAN_MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta")
 _PAIR_BLOCK = 128
+# gallery items scored at once on the CPU, so that what a measure computes on the way stays in cache
+_GALLERY_BLOCK = 4096
 
 
 def is_hyperbolic(curvature: float | None) -> bool:
@@ -84,13 +87,23 @@ class EmbeddingScorer:
 
     def __call__(self, queries: np.ndarray, gallery: np.ndarray, direction: Direction) -> torch.Tensor:
         """(Q,) and (G,) nodes -> (Q, G) scores."""
-        found = self._scores(self._rows(queries), self._rows(gallery), direction)
-        if self.correction is None:
-            return found
-        key = (direction, np.ascontiguousarray(gallery).tobytes())
-        if key not in self._calibrations:
-            self._calibrations[key] = self._calibrate(gallery, direction, self.correction)
-        return self._calibrations[key].apply(found)
+        asking, calibration = self._rows(queries), None
+        if self.correction is not None:
+            key = (direction, np.ascontiguousarray(gallery).tobytes())
+            if key not in self._calibrations:
+                self._calibrations[key] = self._calibrate(gallery, direction, self.correction)
+            calibration = self._calibrations[key]
+        dtype = torch.promote_types(self.embeds.dtype, torch.float32)
+        found = torch.empty(len(queries), len(gallery), dtype=dtype, device=self.embeds.device)
+
+        def fill(block: slice) -> None:
+            part = self._scores(asking, self._rows(gallery[block]), direction)
+            if calibration is not None:
+                part = GalleryCalibration(calibration.offset[block], calibration.scale[block]).apply(part)
+            found[:, block] = part
+
+        spread(fill, self._blocks(len(gallery)))
+        return found
 
     def pairs(self, ancestors: np.ndarray, descendants: np.ndarray) -> np.ndarray:
         """(P,) and (P,) nodes -> (P,) scores of "the first holds the second", without any correction."""
@@ -101,7 +114,14 @@ class EmbeddingScorer:
             found.append(tile.diagonal().cpu().numpy())
         return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
 
+    def _blocks(self, gallery: int) -> list[slice]:
+        """Slices of a gallery that are scored at once: on an accelerator it is one."""
+        size = _GALLERY_BLOCK if self.embeds.device.type == "cpu" else max(1, gallery)
+        return [slice(start, start + size) for start in range(0, max(1, gallery), size)]
+
     def _rows(self, nodes: np.ndarray) -> torch.Tensor:
+        if len(nodes) and nodes[-1] - nodes[0] == len(nodes) - 1 and (np.diff(nodes) == 1).all():
+            return self.embeds[int(nodes[0]) : int(nodes[-1]) + 1]  # a run of nodes need not be copied
         return self.embeds[torch.from_numpy(np.ascontiguousarray(nodes)).to(self.embeds.device)]
 
     def _scores(self, queries: torch.Tensor, gallery: torch.Tensor, direction: Direction) -> torch.Tensor:
@@ -109,13 +129,25 @@ class EmbeddingScorer:
 
     def _calibrate(self, gallery: np.ndarray, direction: Direction, correction: Correction) -> GalleryCalibration:
         rng = np.random.default_rng(self.seed)
-        items = self._rows(gallery)
         outside = self.references.get(direction)
         pool = len(gallery) if outside is None else len(outside)
-        chosen = np.sort(rng.choice(pool, self.max_references, replace=False)) if pool > self.max_references else None
-        rows = torch.from_numpy(np.arange(pool) if chosen is None else chosen).to(items.device)
-        reference_scores = self._scores((items if outside is None else outside)[rows], items, direction)
+        chosen = np.arange(pool)
+        if pool > self.max_references:
+            chosen = np.sort(rng.choice(pool, self.max_references, replace=False))
         if outside is None:
-            reference_scores = reference_scores.clone()
-            reference_scores[torch.arange(len(rows), device=rows.device), rows] = torch.nan
-        return calibrate(reference_scores, correction)
+            references = self._rows(gallery[chosen])
+        else:
+            references = outside[torch.from_numpy(chosen).to(outside.device)]
+
+        def of_block(block: slice) -> GalleryCalibration:
+            reference_scores = self._scores(references, self._rows(gallery[block]), direction)
+            if outside is None:
+                # a reference's score with itself tells nothing
+                column = torch.from_numpy(chosen - block.start)
+                inside = torch.nonzero((column >= 0) & (column < reference_scores.shape[1])).flatten()
+                reference_scores = reference_scores.clone()
+                reference_scores[inside, column[inside]] = torch.nan
+            return calibrate(reference_scores, correction)
+
+        parts = spread(of_block, self._blocks(len(gallery)))
+        return GalleryCalibration(torch.cat([part.offset for part in parts]), torch.cat([part.scale for part in parts]))

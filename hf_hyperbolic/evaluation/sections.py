@@ -17,6 +17,7 @@ from hf_hyperbolic.evaluation.hubness import hubness_figures, mean_cosine, occur
 from hf_hyperbolic.evaluation.nodes import Direction, active_ancestry, active_boxes, parents, scenes
 from hf_hyperbolic.evaluation.optimal_transport import Ground
 from hf_hyperbolic.evaluation.oracles import class_count, class_prevalence
+from hf_hyperbolic.evaluation.processes import ALONE, Processes
 from hf_hyperbolic.evaluation.radial import mean_norm_by_level, radial_order
 from hf_hyperbolic.evaluation.ranking import K, resolve_k
 from hf_hyperbolic.evaluation.scorer import EmbeddingScorer
@@ -72,6 +73,7 @@ class Evaluation:
         scorers: measure -> scorer.
         settings: see there.
         seed: of pair sampling, simulated chance and bootstrap.
+        processes: that share the queries of every protocol.
         results: the JSON-ready result.
         per_unit: `"<section>/<measure>/<figure>"` -> values.
         class_recall: measure -> what `parent_to_child.per_query` finds of each class.
@@ -81,6 +83,7 @@ class Evaluation:
     scorers: Mapping[str, EmbeddingScorer]
     settings: EvaluationSettings
     seed: int = 0
+    processes: Processes = ALONE
     results: dict[str, Any] = field(default_factory=lambda: {"notes": []})
     per_unit: PerUnit = field(default_factory=dict)
     class_recall: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -162,18 +165,21 @@ def add_parent_to_child(run: Evaluation, train_hierarchy: Hierarchy | None) -> N
             "their class is in the scene; the others are left out of that scene's ranking, and likewise box to scene"
         )
     levels = settings.recall_levels
-    chance, chance_curve = parent_to_child.chance(task, settings.ks, levels, settings.ground, run.seed)
+    chance, chance_curve = parent_to_child.chance(
+        task, settings.ks, levels, settings.ground, run.seed, processes=run.processes
+    )
     ceiling = parent_to_child.ceiling(task, settings.ks, settings.ground)
     values, curves = {}, {}
     for measure, scorer in run.scorers.items():
-        found = parent_to_child.per_query(task, scorer, settings.ks, levels, settings.ground)
+        found = parent_to_child.per_query(task, scorer, settings.ks, levels, settings.ground, run.processes)
         values[measure], curve, run.class_recall[measure] = found
         curves[measure] = {str(level): curve[:, column] for column, level in enumerate(levels)}
     results["parent_to_child"] = run.mean_figures(values, chance, ceiling)
     blind = None
     if train_hierarchy is not None:
         oracle = class_prevalence(run.hierarchy, train_hierarchy, run.seed)
-        blind = parent_to_child.per_query(task, oracle, settings.ks, levels, settings.ground).figures
+        found = parent_to_child.per_query(task, oracle, settings.ks, levels, settings.ground, run.processes)
+        blind = found.figures
     add_oracles(results["parent_to_child"], {"class_prevalence": blind})
     points = run.mean_figures(curves, {}, {})
     results["precision_recall"] = {
@@ -199,10 +205,12 @@ def add_child_to_parent(run: Evaluation) -> None:
         task = child_to_parent.prepare(run.hierarchy, gallery)
         run.note_clamped(section, ks, len(task.gallery))
         chance, ceiling = child_to_parent.chance_and_ceiling(task, ks)
-        values = {name: child_to_parent.per_query(task, scorer, ks) for name, scorer in run.scorers.items()}
+        values = {
+            name: child_to_parent.per_query(task, scorer, ks, run.processes) for name, scorer in run.scorers.items()
+        }
         run.results[section] = run.mean_figures(values, chance, ceiling, by_image=True)
         if gallery == "scenes":
-            blind = child_to_parent.per_query(task, class_count(run.hierarchy, run.seed), ks)
+            blind = child_to_parent.per_query(task, class_count(run.hierarchy, run.seed), ks, run.processes)
             add_oracles(run.results[section], {"class_count": blind})
         run.keep(section, values)
 
@@ -210,7 +218,9 @@ def add_child_to_parent(run: Evaluation) -> None:
 def add_own_scene(run: Evaluation) -> None:
     """`own_scene`."""
     images = run.hierarchy.num_images
-    ranks = {name: own_scene.own_scene_ranks(run.hierarchy, scorer) for name, scorer in run.scorers.items()}
+    ranks = {
+        name: own_scene.own_scene_ranks(run.hierarchy, scorer, run.processes) for name, scorer in run.scorers.items()
+    }
     values = {name: own_scene.per_query(rank) for name, rank in ranks.items()}
     table = run.mean_figures(values, *own_scene.chance_and_ceiling(images), by_image=True)
     for name, rank in ranks.items():
@@ -286,7 +296,9 @@ def add_hubness(run: Evaluation) -> None:
     )
     run.results["hubness"] = {
         way: {
-            name: hubness_figures(occurrences(scorer, queries, gallery, direction), len(queries), seed=run.seed)
+            name: hubness_figures(
+                occurrences(scorer, queries, gallery, direction, processes=run.processes), len(queries), seed=run.seed
+            )
             for name, scorer in run.scorers.items()
         }
         for way, queries, gallery, direction in ways

@@ -112,6 +112,9 @@ def bad_rows(name: str, bad: list[int], total: int, fault: str = "NaN or infinit
 def _check(queries: Tensor, gallery: Tensor, measure: str, direction: str, curvature: lorentz.Curvature | None) -> None:
     check_arguments(queries, gallery, measure, direction, curvature)
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
+        # a finite sum has finite terms, and is found several times as fast as a flag a row
+        if torch.isfinite(embeddings.sum()):
+            continue
         bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
         if len(bad):
             raise bad_rows(name, bad.tolist(), len(embeddings))

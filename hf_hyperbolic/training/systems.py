@@ -51,12 +51,13 @@ class System:
         return self.model.curvature.item()
 
     def embed(self, split: Split, nodes: np.ndarray | None = None, progress: bool = True) -> np.ndarray:
-        """(n, D) embeddings of (n,) nodes, of every node when None."""
+        """(n, D) embeddings of (n,) nodes, of every node when None; processes of one group share the work."""
         mean, std = self.processor.image_mean, self.processor.image_std
         hierarchy: Hierarchy = split.hierarchy
         return embed_nodes(
             self.model, split.images(0), hierarchy, np.arange(hierarchy.num_nodes) if nodes is None else nodes,
             self.args.image_size, mean, std, self.args.context, self.args.crop_mode, progress=progress,
+            distributed=True,
         )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hf_hyperbolic.evaluation import child_to_parent as protocol
-from hf_hyperbolic.evaluation.nodes import tiles
+from hf_hyperbolic.evaluation import nodes
 
 KS = (1, 3, 5, 100)
 
@@ -47,7 +47,7 @@ def test_figures_chance_and_ceiling_equal_a_naive_loop(
             np.testing.assert_allclose(found[f"top_{k}{suffix}"], shares, atol=1e-12)
             assert chance[f"top_{k}{suffix}"] == pytest.approx(np.mean(chances), abs=1e-12)
             assert ceiling[f"top_{k}{suffix}"] == pytest.approx(np.mean(bests), abs=1e-12)
-    monkeypatch.setattr(protocol, "tiles", lambda queries, size: tiles(queries, size, cells=1))
+    monkeypatch.setattr(nodes, "TILE_CELLS", 1)
     tiled = protocol.per_query(task, make_scorer(matrix), KS)
     for name in found:
         np.testing.assert_array_equal(tiled[name], found[name])

@@ -8,9 +8,8 @@ from scipy.stats import wasserstein_distance
 
 from hf_hyperbolic.data.boxes import Federation
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.evaluation import EvaluationSettings, child_to_parent, entailment, evaluate_embeddings
+from hf_hyperbolic.evaluation import EvaluationSettings, child_to_parent, entailment, evaluate_embeddings, nodes
 from hf_hyperbolic.evaluation import parent_to_child as down
-from hf_hyperbolic.evaluation.nodes import tiles
 
 KS = (2, 7, 0.3, 0.8)
 
@@ -92,7 +91,7 @@ def test_parent_to_child_ranks_what_is_known(case, make_scorer, monkeypatch):
         if isinstance(k, int):
             np.testing.assert_allclose(found.figures[f"precision@{name}"], values["precision"], atol=1e-12)
             assert chance[f"precision@{name}"] == pytest.approx(np.mean(levels["precision"]), abs=1e-12)
-    monkeypatch.setattr(down, "tiles", lambda queries, gallery: tiles(queries, gallery, cells=1))
+    monkeypatch.setattr(nodes, "TILE_CELLS", 1)
     tiled = down.per_query(task, make_scorer(scores), KS)
     for name, array in found.figures.items():
         np.testing.assert_array_equal(tiled.figures[name], array)

@@ -3,8 +3,9 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 
+from hf_hyperbolic.evaluation import nodes
 from hf_hyperbolic.evaluation import parent_to_child as protocol
-from hf_hyperbolic.evaluation.nodes import active_boxes, tiles
+from hf_hyperbolic.evaluation.nodes import active_boxes
 from hf_hyperbolic.evaluation.optimal_transport import ClassTree
 
 KS = (3, 0.1, 0.5, 0.8)
@@ -49,7 +50,7 @@ def test_figures_equal_a_naive_loop(make_hierarchy, make_scorer, seed: int, monk
         if isinstance(k, int):
             np.testing.assert_allclose(found[f"precision@{name}"], expected["precision"], atol=1e-12)
     # one query a tile gives the same as all at once
-    monkeypatch.setattr(protocol, "tiles", lambda queries, gallery: tiles(queries, gallery, cells=1))
+    monkeypatch.setattr(nodes, "TILE_CELLS", 1)
     tiled, _, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
     for name in found:
         np.testing.assert_array_equal(tiled[name], found[name])

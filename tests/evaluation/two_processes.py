@@ -1,0 +1,79 @@
+"""One of two processes of an evaluation, started by test_processes.py: writes what it found."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
+from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_per_query, nodes, save_per_query
+
+SETTINGS = EvaluationSettings(ks=(3, 0.5, 1.0), top_ks=(1, 10), resamples=20, max_pairs=200)
+MEASURES = ("cosine", "beta", "alpha+centred", "distance+csls")
+
+
+def random_hierarchy(seed: int, images: int = 12, boxes: int = 5) -> Hierarchy:
+    rng = np.random.default_rng(seed)
+    sides = rng.uniform(5, 90, size=(images * boxes, 2))
+    corner = rng.random((images * boxes, 2)) * (100 - sides)
+    names = np.array([f"image{i}" for i in range(images)])
+    return build_hierarchy(
+        BoxTable(
+            image_ids=names,
+            image_files=names,
+            image_sizes=np.full((images, 2), 100, dtype=np.int32),
+            box_image=np.repeat(np.arange(images), boxes).astype(np.int32),
+            boxes=np.concatenate([corner, corner + sides], axis=1).astype(np.float32),
+            labels=rng.integers(0, 6, images * boxes).astype(np.int32),
+            class_names=tuple(f"class{c}" for c in range(6)),
+        )
+    )
+
+
+def evaluate(folder: Path, name: str, distributed: bool) -> None:
+    # a handful of queries a tile, so that there are tiles to share
+    nodes.TILE_CELLS = 200
+    hierarchy, train = random_hierarchy(0), random_hierarchy(1)
+    embeds = np.random.default_rng(2).normal(size=(hierarchy.num_nodes, 24)).astype(np.float32)
+    result, values = evaluate_per_query(
+        embeds, hierarchy, 1.0, MEASURES, train, settings=SETTINGS, distributed=distributed
+    )
+    (folder / f"{name}.json").write_text(json.dumps(result))
+    save_per_query(folder / f"{name}.npz", values)
+
+
+def fail_on_one(folder: Path) -> None:
+    """A score that is NaN in the tiles of the second process only."""
+    from hf_hyperbolic.evaluation import parent_to_child
+    from hf_hyperbolic.evaluation.processes import Processes
+
+    nodes.TILE_CELLS = 60
+    task = parent_to_child.prepare(random_hierarchy(0))
+    last = task.queries[-1]
+
+    def scorer(queries: np.ndarray, gallery: np.ndarray, direction: str) -> torch.Tensor:
+        scores = torch.zeros(len(queries), len(gallery))
+        scores[torch.from_numpy(queries == last)] = torch.nan
+        return scores
+
+    try:
+        parent_to_child.per_query(task, scorer, processes=Processes.of_group())
+    except ValueError as error:
+        (folder / f"failed{dist.get_rank()}.txt").write_text(str(error))
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    dist.init_process_group("gloo")
+    assert dist.get_world_size() == 2
+    evaluate(folder, f"rank{dist.get_rank()}", distributed=True)
+    fail_on_one(folder)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
