@@ -1,0 +1,425 @@
+"""An index of embeddings in Qdrant: approximate candidates, exact scores, filters, from one process to a cluster."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from hf_hyperbolic.retrieval.measures import DIRECTIONS, MEASURES
+from hf_hyperbolic.retrieval.qdrant_engines import EdgeEngine, Engine, Points, ServerEngine, Settings, need
+from hf_hyperbolic.retrieval.qdrant_requests import (
+    COSH,
+    KLEIN_SQUARED,
+    RESERVED,
+    Json,
+    Where,
+    condition,
+    place,
+    requests,
+    to_scores,
+)
+
+FIELDS = {"class": "keyword", "level": "integer", "split": "keyword"}
+PREFETCH = 1000
+_ADDED_AT_ONCE = 1000
+_ASKED_AT_ONCE = 32
+_ROWS_NAMED = 5
+_HYPERBOLIC = ("alpha", "beta", "distance")
+
+Embeddings = Tensor | np.ndarray
+
+
+class Found(NamedTuple):
+    """Results, best first; ties go to the lower id.
+
+    Attributes:
+        scores: (Q, k) float32, as `retrieval.scores` defines them; -inf where fewer than k were found.
+        ids: (Q, k) int64; -1 where fewer than k were found.
+    """
+
+    scores: np.ndarray
+    ids: np.ndarray
+
+
+class QdrantIndex:
+    """A collection of embeddings that is searched by any measure in either direction.
+
+    Make one with `create` or `open`, and close it, best by `with`. With `path` the collection is a folder and the
+    engine runs in this process; with `url` it lives on a Qdrant server or cluster. Points, requests and results are the
+    same. What is stored and asked is described in `hf_hyperbolic.retrieval.qdrant_requests`.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    @classmethod
+    def create(
+        cls,
+        dim: int,
+        curvature: float | None,
+        path: str | Path | None = None,
+        url: str | None = None,
+        collection: str = "embeddings",
+        fields: Mapping[str, str] = FIELDS,
+        **client: Any,
+    ) -> "QdrantIndex":
+        """A new, empty collection.
+
+        Args:
+            dim: dimension of the embeddings.
+            curvature: c > 0 of the model's space of curvature -c, None for a Euclidean model.
+            path: folder of an embedded collection.
+            url: address of a server, such as "http://localhost:6333"; ":memory:" is the client's imitation of one.
+            collection: its name on the server.
+            fields: payload fields to filter by and their types, "keyword" for texts or "integer".
+            client: further arguments for `qdrant_client.QdrantClient`, such as `api_key`.
+
+        Raises:
+            ValueError: unless exactly one of `path` and `url` is given, or for a bad dimension, curvature or field.
+            FileExistsError: where there is such a collection, or the folder is not empty.
+            ImportError: naming the package to install.
+        """
+        if dim < 1:
+            raise ValueError(f"dim is {dim}: give the dimension of the embeddings")
+        if curvature is not None and not 0 < curvature < float("inf"):
+            raise ValueError(f"curvature is {curvature}: give c > 0, or None for a Euclidean model")
+        for name, kind in fields.items():
+            if kind not in ("keyword", "integer"):
+                raise ValueError(f"field {name!r} is of type {kind!r}: choose 'keyword' or 'integer'")
+            _refuse_reserved(name)
+        settings = Settings(dim, None if curvature is None else float(curvature), dict(fields))
+        if (folder := _one_place(path, url)) is not None:
+            return cls(EdgeEngine.create(folder, settings))
+        return cls(ServerEngine.create(_client(url, client), collection, settings))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        url: str | None = None,
+        collection: str = "embeddings",
+        dim: int | None = None,
+        curvature: float | None = None,
+        **client: Any,
+    ) -> "QdrantIndex":
+        """A collection that exists.
+
+        Args:
+            path: folder of an embedded collection.
+            url: address of a server.
+            collection: its name on the server.
+            dim: if given, the collection must be of this dimension.
+            curvature: if given, the collection must be of this curvature (to 1e-6 of it).
+            client: further arguments for `qdrant_client.QdrantClient`.
+
+        Raises:
+            FileNotFoundError: where there is no collection.
+            BlockingIOError: for a folder that is open already.
+            ValueError: for another dimension or curvature, or a damaged or foreign collection.
+            ImportError: naming the package to install.
+        """
+        folder = _one_place(path, url)
+        engine: Engine = EdgeEngine.open(folder) if folder else ServerEngine.open(_client(url, client), collection)
+        index = cls(engine)
+        try:
+            index._refuse_another_space(dim, curvature)
+        except ValueError:
+            index.close()
+            raise
+        return index
+
+    @property
+    def dim(self) -> int:
+        return self._engine.settings.dim
+
+    @property
+    def curvature(self) -> float | None:
+        return self._engine.settings.curvature
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Payload fields to filter by, with their types."""
+        return dict(self._engine.settings.fields)
+
+    def __len__(self) -> int:
+        return self._engine.count()
+
+    def __enter__(self) -> "QdrantIndex":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def add(
+        self,
+        embeddings: Embeddings,
+        ids: Sequence[int] | np.ndarray | None = None,
+        payload: Mapping[str, Sequence[Any]] | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Adds embeddings, or replaces those whose ids there are.
+
+        Written in batches of 1,000, each whole or not there. After an interruption, add the same again with the same
+        `ids`. Call `build` once all is added.
+
+        Args:
+            embeddings: (N, D) space components; a memory map is read a batch at a time.
+            ids: N distinct numbers from 0 on; if not given, counted on from the number of points.
+            payload: columns of N values each, such as `{"class": [...], "level": [...], "box": [...]}`. Fields of the
+                collection must be of its types. None leaves the field of that point empty.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: for another dimension, NaN or infinite values, bad ids, or columns of another length or type.
+        """
+        count = len(embeddings)
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
+            raise ValueError(f"embeddings have shape {tuple(embeddings.shape)}: this collection holds (N, {self.dim})")
+        numbers = self._new_ids(count) if ids is None else _checked_ids(ids, count)
+        columns = _checked_columns(payload or {}, count, self.fields)
+        # all is checked before anything is written
+        bad = [row for part in _slices(count, _ADDED_AT_ONCE) for row in _not_finite(embeddings[part], part.start)]
+        _refuse_rows("embeddings", bad, count)
+        with tqdm(total=count, desc="adding", unit=" embeddings", disable=not progress) as bar:
+            for part in _slices(count, _ADDED_AT_ONCE):
+                placed = place(_array(embeddings[part]), self.curvature or 1.0)
+                payloads: list[Json] = [
+                    {KLEIN_SQUARED: float(tanh**2), COSH: float(cosh)}
+                    for tanh, cosh in zip(placed.tanh, placed.cosh, strict=True)
+                ]
+                for name, column in columns.items():
+                    for entry, value in zip(payloads, column[part], strict=True):
+                        if value is not None:
+                            entry[name] = value
+                self._engine.upsert(Points(numbers[part].tolist(), placed.vectors(), payloads))
+                bar.update(len(payloads))
+        self._engine.flush()
+
+    def build(self) -> None:
+        """Builds the HNSW graph over what was added; searches before it compare every point that is not in it."""
+        self._engine.build()
+
+    def search(
+        self,
+        embeddings: Embeddings,
+        k: int,
+        measure: str = "beta",
+        direction: str = "children",
+        where: Where | None = None,
+        prefetch: int | None = None,
+        exact: bool = False,
+    ) -> Found:
+        """The best k points for every query.
+
+        Args:
+            embeddings: (Q, D) queries.
+            k: results a query.
+            measure: one of `retrieval.MEASURES`; see `retrieval.scores`.
+            direction: one of `retrieval.DIRECTIONS`.
+            where: only points with these values, such as `{"class": ["car", "bus"], "level": 0}`.
+            prefetch: candidates a query that are scored exactly, at least k; 1,000 or k if not given. More find more.
+            exact: score every point. Slow, with nothing missed.
+
+        Returns:
+            `Found`, with k columns, or fewer where `where` leaves fewer points than k.
+
+        Raises:
+            ValueError: for an unknown measure, direction or field, a hyperbolic measure in a Euclidean collection,
+                k < 1, prefetch < k, another dimension, or queries with NaN or infinite values.
+        """
+        self._check_search(k, measure, direction, prefetch)
+        queries = _array(embeddings)
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise ValueError(f"queries have shape {queries.shape}: this collection takes (Q, {self.dim})")
+        _refuse_rows("queries", _not_finite(queries, 0), len(queries))
+        wanted = condition(where, self.fields)
+        fetched = self._engine.count(wanted) if exact else prefetch or max(PREFETCH, k)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        ids = np.full((len(queries), k), -1, np.int64)
+        columns = 0
+        for part in _slices(len(queries) if fetched else 0, 1 if exact else _ASKED_AT_ONCE):
+            placed = place(queries[part], self.curvature or 1.0)
+            answers = self._engine.query(requests(placed, k, measure, direction, wanted, fetched, exact))
+            for row, answer in enumerate(answers, part.start):
+                points = np.array([point for point, _ in answer], dtype=np.int64)
+                values = to_scores(np.array([value for _, value in answer]), measure, self.curvature or 1.0)
+                order = np.lexsort((points, -values))
+                ids[row, : len(points)], scores[row, : len(points)] = points[order], values[order]
+                columns = max(columns, len(points))
+        return Found(scores[:, :columns], ids[:, :columns])
+
+    def payload(self, ids: Iterable[int]) -> list[dict[str, Any]]:
+        """What was given with the points of these ids, in their order.
+
+        Raises:
+            KeyError: naming ids that there are not.
+        """
+        numbers = [int(number) for number in ids]
+        stored = self._engine.payloads(sorted(set(numbers)))
+        if missing := [number for number in numbers if number not in stored]:
+            raise KeyError(f"no points with the ids {missing[:_ROWS_NAMED]}")
+        return [{name: value for name, value in stored[n].items() if name not in RESERVED} for n in numbers]
+
+    def copy_to(self, url: str, collection: str = "embeddings", progress: bool = False, **client: Any) -> None:
+        """Copies an embedded collection to a server, which then builds its own graph.
+
+        The collection is created there; one that an interrupted copy left is completed.
+
+        Args:
+            url: address of the server.
+            collection: its name there.
+            progress: show a progress bar.
+            client: further arguments for `qdrant_client.QdrantClient`.
+
+        Raises:
+            ValueError: if this is not an embedded collection, or the one there is of another space.
+        """
+        source = self._embedded()
+        there = _client(url, client)
+        try:
+            if there.collection_exists(collection):
+                target = ServerEngine.open(there, collection)
+                if target.settings != source.settings:
+                    raise ValueError(
+                        f"collection {collection!r} of the server was made for {target.settings}, this one for "
+                        f"{source.settings}: give another name"
+                    )
+            else:
+                target = ServerEngine.create(there, collection, source.settings)
+            with tqdm(total=len(self), desc="copying", unit=" embeddings", disable=not progress) as bar:
+                for points in source.points():
+                    target.upsert(points)
+                    bar.update(len(points.ids))
+        finally:
+            there.close()
+
+    def snapshot(self, path: str | Path) -> None:
+        """Writes an embedded collection, graph included, to one file and goes on with it."""
+        source = self._embedded()
+        source.flush()
+        source.close()
+        try:
+            source.archive(Path(path))
+        finally:
+            self._engine = EdgeEngine.open(source.folder)
+
+    @classmethod
+    def restore(cls, snapshot: str | Path, path: str | Path) -> "QdrantIndex":
+        """An embedded collection from what `snapshot` wrote, in a new folder.
+
+        Raises:
+            FileNotFoundError: where there is no such file.
+            FileExistsError: where the folder exists.
+            ValueError: for a file that is no snapshot.
+        """
+        return cls(EdgeEngine.unpack(Path(snapshot), Path(path)))
+
+    def close(self) -> None:
+        """Writes what is pending and lets go of the folder or the connection."""
+        self._engine.close()
+
+    def _embedded(self) -> EdgeEngine:
+        if not isinstance(self._engine, EdgeEngine):
+            raise ValueError("this collection lives on a server: use the server's own snapshots")
+        return self._engine
+
+    def _refuse_another_space(self, dim: int | None, curvature: float | None) -> None:
+        if dim is not None and dim != self.dim:
+            raise ValueError(f"the collection holds embeddings of dimension {self.dim}, not {dim}: another model's")
+        if curvature is None:
+            return
+        if self.curvature is None or abs(curvature - self.curvature) > 1e-6 * self.curvature:
+            raise ValueError(f"the collection is of curvature {self.curvature}, not {curvature}: another model's")
+
+    def _check_search(self, k: int, measure: str, direction: str, prefetch: int | None) -> None:
+        if measure not in MEASURES:
+            raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
+        if direction not in DIRECTIONS:
+            raise ValueError(f"unknown direction {direction!r}: choose one of {', '.join(DIRECTIONS)}")
+        if measure in _HYPERBOLIC and self.curvature is None:
+            raise ValueError(f"measure {measure!r} is hyperbolic and this collection was made without a curvature")
+        if k < 1:
+            raise ValueError(f"k is {k}: ask for at least 1")
+        if prefetch is not None and prefetch < k:
+            raise ValueError(f"prefetch is {prefetch}: fetch at least the k = {k} results asked for")
+
+    def _new_ids(self, count: int) -> np.ndarray:
+        start = len(self)
+        for part in _slices(count, 10 * _ADDED_AT_ONCE):
+            taken = {"must": [{"has_id": list(range(start + part.start, start + part.stop))}]}
+            if self._engine.count(taken):
+                raise ValueError(
+                    f"the collection has {start} points, but not numbered from 0 to {start - 1}: give ids for new ones"
+                )
+        return np.arange(start, start + count)
+
+
+def _one_place(path: str | Path | None, url: str | None) -> Path | None:
+    if (path is None) == (url is None):
+        raise ValueError("give either path (a folder) or url (a server)")
+    return None if path is None else Path(path)
+
+
+def _client(url: str | None, options: Mapping[str, Any]) -> Any:
+    client = need("qdrant_client").QdrantClient
+    return client(":memory:") if url == ":memory:" else client(url=url, **options)
+
+
+def _array(embeddings: Embeddings) -> np.ndarray:
+    if isinstance(embeddings, Tensor):
+        return embeddings.detach().double().cpu().numpy()
+    return np.asarray(embeddings)
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _not_finite(embeddings: Embeddings, start: int) -> list[int]:
+    return (np.flatnonzero(~np.isfinite(_array(embeddings)).all(axis=1)) + start).tolist()
+
+
+def _refuse_rows(name: str, bad: Sequence[int], count: int) -> None:
+    if bad:
+        rows = ", ".join(map(str, bad[:_ROWS_NAMED])) + (", ..." if len(bad) > _ROWS_NAMED else "")
+        raise ValueError(
+            f"{name} holds NaN or infinite values in {len(bad)} of {count} rows (rows {rows}): "
+            "drop them or look at the images they come from"
+        )
+
+
+def _refuse_reserved(name: str) -> None:
+    if name in RESERVED:
+        raise ValueError(f"the payload field {name!r} is taken by the index: name yours otherwise")
+
+
+def _checked_ids(ids: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
+    numbers = np.asarray(ids)
+    if numbers.shape != (count,) or (count and not np.issubdtype(numbers.dtype, np.integer)):
+        raise ValueError(f"ids have shape {numbers.shape} and type {numbers.dtype}: give {count} integers")
+    if count and numbers.min() < 0:
+        raise ValueError(f"ids hold {numbers.min()}: give numbers from 0 on")
+    distinct, counts = np.unique(numbers, return_counts=True)
+    if len(distinct) < count:
+        raise ValueError(f"ids hold {distinct[counts > 1][0]} more than once")
+    return numbers.astype(np.int64)
+
+
+def _checked_columns(
+    payload: Mapping[str, Sequence[Any]], count: int, fields: Mapping[str, str]
+) -> dict[str, list[Any]]:
+    columns = {}
+    for name, values in payload.items():
+        _refuse_reserved(name)
+        column = [value.item() if isinstance(value, np.generic) else value for value in values]
+        if len(column) != count:
+            raise ValueError(f"payload {name!r} has {len(column)} values for {count} embeddings")
+        kind = {"keyword": str, "integer": int}.get(fields.get(name, ""), object)
+        for row, value in enumerate(column):
+            if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+                raise ValueError(f"payload {name!r} holds {value!r} in row {row}: the field holds {fields[name]} values")
+        columns[name] = column
+    return columns

@@ -1,0 +1,321 @@
+"""The two engines that hold a collection: one shard in this process, or a Qdrant server or cluster.
+
+Both take the same points and the same requests, the JSON of Qdrant's REST interface (`qdrant_requests`).
+"""
+
+import json
+import os
+import tarfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from hf_hyperbolic.data.files import write_text, written_aside
+from hf_hyperbolic.retrieval.qdrant_requests import COSH, KLEIN_SQUARED, Json
+
+_SETTINGS = "hf_hyperbolic.json"
+_FORMAT = 1
+# edges of a node and candidates while building; the other settings are Qdrant's own
+_HNSW = {"m": 16, "ef_construct": 128}
+# in kilobytes of vectors: a segment smaller than this is searched by comparing all of it
+_FULL_SCAN = 1000
+_SCROLL = 1000
+
+
+class Settings(NamedTuple):
+    """What a collection was made for; kept with it.
+
+    Attributes:
+        dim: dimension D of the embeddings.
+        curvature: c > 0, None for embeddings of a Euclidean model.
+        fields: fields of the payload to filter by, each with its type, "keyword" or "integer".
+    """
+
+    dim: int
+    curvature: float | None
+    fields: dict[str, str]
+
+
+class Points(NamedTuple):
+    """Stored points: ids, (n, D + 1) vectors and one payload a point."""
+
+    ids: list[int]
+    vectors: np.ndarray
+    payloads: list[Json]
+
+
+class Engine(Protocol):
+    """What `QdrantIndex` needs of an engine."""
+
+    settings: Settings
+
+    def count(self, where: Json | None = None) -> int: ...
+    def upsert(self, points: Points) -> None: ...
+    def query(self, bodies: Sequence[Json]) -> list[list[tuple[int, float]]]: ...
+    def payloads(self, ids: Sequence[int]) -> dict[int, Json]: ...
+    def build(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def need(module: str) -> ModuleType:
+    """`qdrant_edge` or `qdrant_client`, or an ImportError that names what to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} is not installed: pip install hf-hyperbolic[qdrant]") from error
+
+
+class EdgeEngine:
+    """A shard in a folder, searched in this process through `qdrant-edge-py`. One process at a time."""
+
+    def __init__(self, folder: Path, settings: Settings, shard: Any):
+        self.folder = folder
+        self.settings = settings
+        self._shard = shard
+
+    @classmethod
+    def create(cls, folder: Path, settings: Settings) -> "EdgeEngine":
+        edge = need("qdrant_edge")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if (folder / _SETTINGS).exists():
+                raise FileExistsError(f"{folder} holds a collection already: open it, or give another folder")
+            raise FileExistsError(f"{folder} exists and is not empty: give a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        params = edge.EdgeVectorParams(size=settings.dim + 1, distance=edge.Distance.Dot)
+        config = edge.EdgeConfig(
+            vectors=params, hnsw_config=edge.HnswIndexConfig(full_scan_threshold=_FULL_SCAN, **_HNSW)
+        )
+        shard = edge.EdgeShard.create(str(folder), config)
+        kinds = edge.PayloadSchemaType
+        for name, kind in _payload_indexes(settings.fields).items():
+            kind = {"float": kinds.Float, "keyword": kinds.Keyword, "integer": kinds.Integer}[kind]
+            shard.update(edge.UpdateOperation.create_field_index(name, kind))
+        shard.flush()
+        # last, so that a folder with settings is one that was made to its end
+        write_text(folder / _SETTINGS, json.dumps({"format": _FORMAT, **settings._asdict()}, indent=1) + "\n")
+        return cls(folder, settings, shard)
+
+    @classmethod
+    def open(cls, folder: Path) -> "EdgeEngine":
+        edge = need("qdrant_edge")
+        settings = _read_settings(folder)
+        try:
+            shard = edge.EdgeShard.load(str(folder))
+        except Exception as error:  # the engine raises bare `Exception`
+            if "WouldBlock" in str(error):
+                raise BlockingIOError(
+                    f"{folder} is open already, here or in another process: close it there, or use a server"
+                ) from error
+            raise ValueError(f"{folder} is damaged and cannot be opened ({error}): build it again") from error
+        return cls(folder, settings, shard)
+
+    def count(self, where: Json | None = None) -> int:
+        edge = need("qdrant_edge")
+        return self._shard.count(edge.CountRequest(filter=_edge_filter(where), exact=True))
+
+    def upsert(self, points: Points) -> None:
+        edge = need("qdrant_edge")
+        rows = zip(*points, strict=True)
+        self._shard.update(edge.UpdateOperation.upsert_points([edge.Point(*row) for row in rows]))
+
+    def query(self, bodies: Sequence[Json]) -> list[list[tuple[int, float]]]:
+        edge = need("qdrant_edge")
+        found = self._shard.query_batch(edge.QueryBatchRequest([_edge_request(body) for body in bodies]))
+        return [[(point.id, point.score) for point in points] for points in found]
+
+    def payloads(self, ids: Sequence[int]) -> dict[int, Json]:
+        return {record.id: record.payload or {} for record in self._shard.retrieve(list(ids), with_payload=True)}
+
+    def points(self) -> Iterator[Points]:
+        """All points in the order of their ids, a batch at a time."""
+        edge = need("qdrant_edge")
+        offset = None
+        while True:
+            request = edge.ScrollRequest(offset=offset, limit=_SCROLL, with_payload=True, with_vector=True)
+            records, offset = self._shard.scroll(request)
+            if records:
+                vectors = np.array([_unnamed(record.vector) for record in records], dtype=np.float32)
+                yield Points([record.id for record in records], vectors, [record.payload or {} for record in records])
+            if offset is None:
+                return
+
+    def build(self) -> None:
+        self._shard.optimize()
+        self._shard.flush()
+
+    def flush(self) -> None:
+        self._shard.flush()
+
+    def close(self) -> None:
+        self._shard.close()
+
+    def archive(self, path: Path) -> None:
+        """Writes the closed shard as one tar file, which `EdgeEngine.unpack` turns into a folder again."""
+        with written_aside(path) as aside, tarfile.open(aside, "w") as archive:
+            # the log of updates repeats what the segments hold once they are flushed
+            for name in sorted(os.listdir(self.folder)):
+                archive.add(self.folder / name, arcname=name)
+
+    @classmethod
+    def unpack(cls, path: Path, folder: Path) -> "EdgeEngine":
+        edge = need("qdrant_edge")
+        if not path.is_file():
+            raise FileNotFoundError(f"no snapshot at {path}")
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists: give a new folder to restore {path} to")
+        try:
+            edge.EdgeShard.unpack_snapshot(str(path), str(folder))
+        except Exception as error:
+            raise ValueError(f"{path} is no snapshot of a collection, or is cut short ({error})") from error
+        return cls.open(folder)
+
+
+class ServerEngine:
+    """A collection of a Qdrant server or cluster, reached through `qdrant-client`. Needs Qdrant 1.16 or later."""
+
+    def __init__(self, client: Any, collection: str, settings: Settings):
+        self.settings = settings
+        self._client = client
+        self._name = collection
+
+    @classmethod
+    def create(cls, client: Any, collection: str, settings: Settings) -> "ServerEngine":
+        models = need("qdrant_client").models
+        if client.collection_exists(collection):
+            raise FileExistsError(f"the server holds a collection {collection!r} already: open it, or give another name")
+        client.create_collection(
+            collection,
+            vectors_config=models.VectorParams(size=settings.dim + 1, distance=models.Distance.DOT),
+            hnsw_config=models.HnswConfigDiff(full_scan_threshold=_FULL_SCAN, **_HNSW),
+            metadata={"hf_hyperbolic": {"format": _FORMAT, **settings._asdict()}},
+        )
+        for name, kind in _payload_indexes(settings.fields).items():
+            client.create_payload_index(collection, field_name=name, field_schema=kind, wait=True)
+        return cls(client, collection, settings)
+
+    @classmethod
+    def open(cls, client: Any, collection: str) -> "ServerEngine":
+        if not client.collection_exists(collection):
+            raise FileNotFoundError(f"the server holds no collection {collection!r}: create it first")
+        metadata = client.get_collection(collection).config.metadata or {}
+        settings = _settings(metadata.get("hf_hyperbolic"), f"collection {collection!r}")
+        return cls(client, collection, settings)
+
+    def count(self, where: Json | None = None) -> int:
+        models = need("qdrant_client").models
+        wanted = None if where is None else models.Filter(**where)
+        return self._client.count(self._name, count_filter=wanted, exact=True).count
+
+    def upsert(self, points: Points) -> None:
+        models = need("qdrant_client").models
+        batch = models.Batch(ids=points.ids, vectors=points.vectors.tolist(), payloads=points.payloads)
+        self._client.upsert(self._name, points=batch, wait=True)
+
+    def query(self, bodies: Sequence[Json]) -> list[list[tuple[int, float]]]:
+        models = need("qdrant_client").models
+        requests = [models.QueryRequest(**body) for body in bodies]
+        found = self._client.query_batch_points(self._name, requests=requests)
+        return [[(point.id, point.score) for point in response.points] for response in found]
+
+    def payloads(self, ids: Sequence[int]) -> dict[int, Json]:
+        return {record.id: record.payload or {} for record in self._client.retrieve(self._name, list(ids))}
+
+    def build(self) -> None:
+        """Waits until the server's own optimizers are done."""
+        while (status := str(self._client.get_collection(self._name).status.value)) != "green":
+            if status == "red":
+                raise RuntimeError(f"the server could not index collection {self._name!r}: see its log")
+            time.sleep(1)
+
+    def flush(self) -> None:
+        pass  # every upsert has waited
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _payload_indexes(fields: Mapping[str, str]) -> dict[str, str]:
+    # the formula reads the first two for every candidate, which without an index means parsing its whole payload
+    return {KLEIN_SQUARED: "float", COSH: "float", **fields}
+
+
+def _read_settings(folder: Path) -> Settings:
+    path = folder / _SETTINGS
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no collection at {folder}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no collection of embeddings, or was not made to its end: no {_SETTINGS}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): build the collection again") from error
+    return _settings(content, str(path))
+
+
+def _settings(content: Any, where: str) -> Settings:
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(f"{where} was not made by this version of hf_hyperbolic: build the collection again")
+    return Settings(content["dim"], content["curvature"], content["fields"])
+
+
+def _unnamed(vector: Any) -> Any:
+    return vector[""] if isinstance(vector, dict) else vector
+
+
+def _edge_request(body: Json) -> Any:
+    edge = need("qdrant_edge")
+    return edge.QueryRequest(
+        limit=body["limit"],
+        query=edge.Formula(_edge_expression(body["query"]["formula"])),
+        prefetches=[_edge_prefetch(stage) for stage in body["prefetch"]],
+        with_payload=body["with_payload"],
+    )
+
+
+def _edge_prefetch(stage: Json) -> Any:
+    edge = need("qdrant_edge")
+    params = stage.get("params")
+    return edge.Prefetch(
+        limit=stage["limit"],
+        query=edge.Query.Nearest(stage["query"]),
+        prefetches=[_edge_prefetch(inner) for inner in stage.get("prefetch", [])],
+        params=edge.SearchParams(exact=params["exact"]) if params else None,
+        filter=_edge_filter(stage.get("filter")),
+    )
+
+
+def _edge_expression(expression: Any) -> Any:
+    kinds = need("qdrant_edge").Expression
+    if isinstance(expression, str):
+        return kinds.Variable(expression)
+    if isinstance(expression, int | float):
+        return kinds.Constant(float(expression))
+    ((name, value),) = expression.items()
+    if name in ("sum", "mult"):
+        return getattr(kinds, name.capitalize())([_edge_expression(part) for part in value])
+    if name == "div":
+        return kinds.Div(_edge_expression(value["left"]), _edge_expression(value["right"]), None)
+    if name == "pow":
+        return kinds.Pow(_edge_expression(value["base"]), _edge_expression(value["exponent"]))
+    return getattr(kinds, name.capitalize())(_edge_expression(value))
+
+
+def _edge_filter(where: Json | None) -> Any:
+    if where is None:
+        return None
+    edge = need("qdrant_edge")
+    must = []
+    for part in where["must"]:
+        if "has_id" in part:
+            must.append(edge.HasIdCondition(set(part["has_id"])))
+        else:
+            match = part["match"]
+            wanted = edge.MatchAny(match["any"]) if "any" in match else edge.MatchValue(match["value"])
+            must.append(edge.FieldCondition(key=part["key"], match=wanted))
+    return edge.Filter(must=must)
