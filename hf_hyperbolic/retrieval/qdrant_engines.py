@@ -5,6 +5,7 @@ Both take the same points and the same requests, the JSON of Qdrant's REST inter
 
 import json
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ class Engine(Protocol):
     def query(self, bodies: Sequence[Json]) -> list[list[tuple[int, float]]]: ...
     def payloads(self, ids: Sequence[int]) -> dict[int, Json]: ...
     def build(self) -> None: ...
+    def flush(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -96,24 +98,30 @@ class EdgeEngine:
         for name, kind in _payload_indexes(settings.fields).items():
             kind = {"float": kinds.Float, "keyword": kinds.Keyword, "integer": kinds.Integer}[kind]
             shard.update(edge.UpdateOperation.create_field_index(name, kind))
-        shard.flush()
+        engine = cls(folder, settings, shard)
         # last, so that a folder with settings is one that was made to its end
-        write_text(folder / _SETTINGS, json.dumps({"format": _FORMAT, **settings._asdict()}, indent=1) + "\n")
-        return cls(folder, settings, shard)
+        engine.flush()
+        return engine
 
     @classmethod
     def open(cls, folder: Path) -> "EdgeEngine":
         edge = need("qdrant_edge")
-        settings = _read_settings(folder)
+        settings, written = _read_settings(folder)
+        _refuse_shorter_files(folder, written["sizes"])
         try:
             shard = edge.EdgeShard.load(str(folder))
-        except Exception as error:  # the engine raises bare `Exception`
+        except Exception as error:  # the engine raises no other kind
             if "WouldBlock" in str(error):
                 raise BlockingIOError(
                     f"{folder} is open already, here or in another process: close it there, or use a server"
                 ) from error
             raise ValueError(f"{folder} is damaged and cannot be opened ({error}): build it again") from error
-        return cls(folder, settings, shard)
+        engine = cls(folder, settings, shard)
+        # the engine does not miss segments that are gone
+        if (left := engine.count()) < written["points"]:
+            engine.close()
+            raise ValueError(f"{folder} is damaged: {left} of {written['points']} embeddings are left, build it again")
+        return engine
 
     def count(self, where: Json | None = None) -> int:
         edge = need("qdrant_edge")
@@ -130,7 +138,7 @@ class EdgeEngine:
         return [[(point.id, point.score) for point in points] for points in found]
 
     def payloads(self, ids: Sequence[int]) -> dict[int, Json]:
-        return {record.id: record.payload or {} for record in self._shard.retrieve(list(ids), with_payload=True)}
+        return {record.id: record.payload or {} for record in self._shard.retrieve(list(ids), True, False)}
 
     def points(self) -> Iterator[Points]:
         """All points in the order of their ids, a batch at a time."""
@@ -147,10 +155,12 @@ class EdgeEngine:
 
     def build(self) -> None:
         self._shard.optimize()
-        self._shard.flush()
+        self.flush()
 
     def flush(self) -> None:
         self._shard.flush()
+        content = {"format": _FORMAT, **self.settings._asdict(), "points": self.count(), "sizes": _sizes(self.folder)}
+        write_text(self.folder / _SETTINGS, json.dumps(content, indent=1) + "\n")
 
     def close(self) -> None:
         self._shard.close()
@@ -158,9 +168,9 @@ class EdgeEngine:
     def archive(self, path: Path) -> None:
         """Writes the closed shard as one tar file, which `EdgeEngine.unpack` turns into a folder again."""
         with written_aside(path) as aside, tarfile.open(aside, "w") as archive:
-            # the log of updates repeats what the segments hold once they are flushed
             for name in sorted(os.listdir(self.folder)):
-                archive.add(self.folder / name, arcname=name)
+                if name != "wal":  # the log of updates repeats what the flushed segments hold
+                    archive.add(self.folder / name, arcname=name)
 
     @classmethod
     def unpack(cls, path: Path, folder: Path) -> "EdgeEngine":
@@ -169,10 +179,16 @@ class EdgeEngine:
             raise FileNotFoundError(f"no snapshot at {path}")
         if folder.exists():
             raise FileExistsError(f"{folder} exists: give a new folder to restore {path} to")
+        aside = folder.with_name(f".writing-{folder.name}-hf-hyperbolic")
+        shutil.rmtree(aside, ignore_errors=True)
         try:
-            edge.EdgeShard.unpack_snapshot(str(path), str(folder))
+            edge.EdgeShard.unpack_snapshot(str(path), str(aside))
+            _read_settings(aside)
+            os.replace(aside, folder)
         except Exception as error:
             raise ValueError(f"{path} is no snapshot of a collection, or is cut short ({error})") from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
         return cls.open(folder)
 
 
@@ -245,7 +261,20 @@ def _payload_indexes(fields: Mapping[str, str]) -> dict[str, str]:
     return {KLEIN_SQUARED: "float", COSH: "float", **fields}
 
 
-def _read_settings(folder: Path) -> Settings:
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in (folder / "segments").rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _refuse_shorter_files(folder: Path, sizes: Mapping[str, int]) -> None:
+    # the engine reads zeros where vectors are cut off; a file that is gone belonged to a segment merged since
+    for name, size in sizes.items():
+        path = folder / name
+        if path.exists() and path.stat().st_size < size:
+            raise ValueError(f"{folder} is damaged: {name} is cut short, build it again")
+
+
+def _read_settings(folder: Path) -> tuple[Settings, Json]:
     path = folder / _SETTINGS
     if not folder.is_dir():
         raise FileNotFoundError(f"no collection at {folder}")
@@ -255,7 +284,7 @@ def _read_settings(folder: Path) -> Settings:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): build the collection again") from error
-    return _settings(content, str(path))
+    return _settings(content, str(path)), content
 
 
 def _settings(content: Any, where: str) -> Settings:

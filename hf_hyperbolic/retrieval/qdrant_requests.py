@@ -77,9 +77,9 @@ def candidates(placed: Placed, measure: str, direction: str) -> np.ndarray:
     k, u = placed.directions * placed.tanh[:, None], placed.directions
     if measure.endswith("alpha"):
         # this angle is widest for parents near the origin and for children far out, in whatever direction
-        space, last = (0 * k, 1.0) if direction == "parents" else (k, -32.0)
+        space, last = (0 * k, 1.0) if direction == "parents" else (k, -50.0 if measure == "alpha" else -16.0)
     elif measure == "cosine":
-        space, last = k, 0.1
+        space, last = k, 0.05
     elif measure == "distance":
         space, last = k, 1.0
     elif direction == "children":
