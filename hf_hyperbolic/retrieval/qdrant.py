@@ -5,11 +5,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 
 from hf_hyperbolic.retrieval.measures import DIRECTIONS, MEASURES
-from hf_hyperbolic.retrieval.qdrant_engines import EdgeEngine, Engine, Points, ServerEngine, Settings, need
+from hf_hyperbolic.retrieval.qdrant_embedded import EdgeEngine
+from hf_hyperbolic.retrieval.qdrant_engine import Engine, Points, Settings, need
+from hf_hyperbolic.retrieval.qdrant_input import (
+    Embeddings,
+    array,
+    checked_columns,
+    checked_ids,
+    not_finite,
+    refuse_reserved,
+    refuse_rows,
+    slices,
+)
 from hf_hyperbolic.retrieval.qdrant_requests import (
     COSH,
     KLEIN_SQUARED,
@@ -21,15 +31,13 @@ from hf_hyperbolic.retrieval.qdrant_requests import (
     requests,
     to_scores,
 )
+from hf_hyperbolic.retrieval.qdrant_server import ServerEngine
 
 FIELDS = {"class": "keyword", "level": "integer", "split": "keyword"}
 PREFETCH = 1000
 _ADDED_AT_ONCE = 1000
 _ASKED_AT_ONCE = 32
-_ROWS_NAMED = 5
 _HYPERBOLIC = ("alpha", "beta", "distance")
-
-Embeddings = Tensor | np.ndarray
 
 
 class Found(NamedTuple):
@@ -89,7 +97,7 @@ class QdrantIndex:
         for name, kind in fields.items():
             if kind not in ("keyword", "integer"):
                 raise ValueError(f"field {name!r} is of type {kind!r}: choose 'keyword' or 'integer'")
-            _refuse_reserved(name)
+            refuse_reserved(name)
         settings = Settings(dim, None if curvature is None else float(curvature), dict(fields))
         if (folder := _one_place(path, url)) is not None:
             return cls(EdgeEngine.create(folder, settings))
@@ -178,14 +186,14 @@ class QdrantIndex:
         count = len(embeddings)
         if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
             raise ValueError(f"embeddings have shape {tuple(embeddings.shape)}: this collection holds (N, {self.dim})")
-        numbers = self._new_ids(count) if ids is None else _checked_ids(ids, count)
-        columns = _checked_columns(payload or {}, count, self.fields)
+        numbers = self._new_ids(count) if ids is None else checked_ids(ids, count)
+        columns = checked_columns(payload or {}, count, self.fields)
         # all is checked before anything is written
-        bad = [row for part in _slices(count, _ADDED_AT_ONCE) for row in _not_finite(embeddings[part], part.start)]
-        _refuse_rows("embeddings", bad, count)
+        bad = [row for part in slices(count, _ADDED_AT_ONCE) for row in not_finite(embeddings[part], part.start)]
+        refuse_rows("embeddings", bad, count)
         with tqdm(total=count, desc="adding", unit=" embeddings", disable=not progress) as bar:
-            for part in _slices(count, _ADDED_AT_ONCE):
-                placed = place(_array(embeddings[part]), self.curvature or 1.0)
+            for part in slices(count, _ADDED_AT_ONCE):
+                placed = place(array(embeddings[part]), self.curvature or 1.0)
                 payloads: list[Json] = [
                     {KLEIN_SQUARED: float(tanh**2), COSH: float(cosh)}
                     for tanh, cosh in zip(placed.tanh, placed.cosh, strict=True)
@@ -231,16 +239,16 @@ class QdrantIndex:
                 k < 1, prefetch < k, another dimension, or queries with NaN or infinite values.
         """
         self._check_search(k, measure, direction, prefetch)
-        queries = _array(embeddings)
+        queries = array(embeddings)
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries have shape {queries.shape}: this collection takes (Q, {self.dim})")
-        _refuse_rows("queries", _not_finite(queries, 0), len(queries))
+        refuse_rows("queries", not_finite(queries, 0), len(queries))
         wanted = condition(where, self.fields)
         fetched = self._engine.count(wanted) if exact else prefetch or max(PREFETCH, k)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         ids = np.full((len(queries), k), -1, np.int64)
         columns = 0
-        for part in _slices(len(queries) if fetched else 0, 1 if exact else _ASKED_AT_ONCE):
+        for part in slices(len(queries) if fetched else 0, 1 if exact else _ASKED_AT_ONCE):
             placed = place(queries[part], self.curvature or 1.0)
             answers = self._engine.query(requests(placed, k, measure, direction, wanted, fetched, exact))
             for row, answer in enumerate(answers, part.start):
@@ -260,7 +268,7 @@ class QdrantIndex:
         numbers = [int(number) for number in ids]
         stored = self._engine.payloads(sorted(set(numbers)))
         if missing := [number for number in numbers if number not in stored]:
-            raise KeyError(f"no points with the ids {missing[:_ROWS_NAMED]}")
+            raise KeyError(f"no points with the ids {missing[:5]}")
         return [{name: value for name, value in stored[n].items() if name not in RESERVED} for n in numbers]
 
     def copy_to(self, url: str, collection: str = "embeddings", progress: bool = False, **client: Any) -> None:
@@ -348,7 +356,7 @@ class QdrantIndex:
 
     def _new_ids(self, count: int) -> np.ndarray:
         start = len(self)
-        for part in _slices(count, 10 * _ADDED_AT_ONCE):
+        for part in slices(count, 10 * _ADDED_AT_ONCE):
             taken = {"must": [{"has_id": list(range(start + part.start, start + part.stop))}]}
             if self._engine.count(taken):
                 raise ValueError(
@@ -366,60 +374,3 @@ def _one_place(path: str | Path | None, url: str | None) -> Path | None:
 def _client(url: str | None, options: Mapping[str, Any]) -> Any:
     client = need("qdrant_client").QdrantClient
     return client(":memory:") if url == ":memory:" else client(url=url, **options)
-
-
-def _array(embeddings: Embeddings) -> np.ndarray:
-    if isinstance(embeddings, Tensor):
-        return embeddings.detach().double().cpu().numpy()
-    return np.asarray(embeddings)
-
-
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def _not_finite(embeddings: Embeddings, start: int) -> list[int]:
-    return (np.flatnonzero(~np.isfinite(_array(embeddings)).all(axis=1)) + start).tolist()
-
-
-def _refuse_rows(name: str, bad: Sequence[int], count: int) -> None:
-    if bad:
-        rows = ", ".join(map(str, bad[:_ROWS_NAMED])) + (", ..." if len(bad) > _ROWS_NAMED else "")
-        raise ValueError(
-            f"{name} holds NaN or infinite values in {len(bad)} of {count} rows (rows {rows}): "
-            "drop them or look at the images they come from"
-        )
-
-
-def _refuse_reserved(name: str) -> None:
-    if name in RESERVED:
-        raise ValueError(f"the payload field {name!r} is taken by the index: name yours otherwise")
-
-
-def _checked_ids(ids: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
-    numbers = np.asarray(ids)
-    if numbers.shape != (count,) or (count and not np.issubdtype(numbers.dtype, np.integer)):
-        raise ValueError(f"ids have shape {numbers.shape} and type {numbers.dtype}: give {count} integers")
-    if count and numbers.min() < 0:
-        raise ValueError(f"ids hold {numbers.min()}: give numbers from 0 on")
-    distinct, counts = np.unique(numbers, return_counts=True)
-    if len(distinct) < count:
-        raise ValueError(f"ids hold {distinct[counts > 1][0]} more than once")
-    return numbers.astype(np.int64)
-
-
-def _checked_columns(
-    payload: Mapping[str, Sequence[Any]], count: int, fields: Mapping[str, str]
-) -> dict[str, list[Any]]:
-    columns = {}
-    for name, values in payload.items():
-        _refuse_reserved(name)
-        column = [value.item() if isinstance(value, np.generic) else value for value in values]
-        if len(column) != count:
-            raise ValueError(f"payload {name!r} has {len(column)} values for {count} embeddings")
-        kind = {"keyword": str, "integer": int}.get(fields.get(name, ""), object)
-        for row, value in enumerate(column):
-            if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-                raise ValueError(f"payload {name!r} holds {value!r} in row {row}: the field holds {fields[name]} values")
-        columns[name] = column
-    return columns

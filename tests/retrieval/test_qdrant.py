@@ -37,7 +37,9 @@ CLASSES = [None if row % 50 == 7 else "car" if row % 2 else "bus" for row in ran
 
 
 def exact(queries, gallery, measure, direction, k, curvature=CURVATURE):
-    result = scores(torch.from_numpy(queries).double(), torch.from_numpy(gallery).double(), measure, direction, curvature)
+    result = scores(
+        torch.from_numpy(queries).double(), torch.from_numpy(gallery).double(), measure, direction, curvature
+    )
     return result.topk(min(k, len(gallery)))
 
 
@@ -365,7 +367,10 @@ def test_collections_that_make_no_sense(tmp_path, arguments, message):
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    for package, place in (("qdrant_edge", {"path": tmp_path / "index"}), ("qdrant_client", {"url": "http://localhost:1"})):
+    for package, place in (
+        ("qdrant_edge", {"path": tmp_path / "index"}),
+        ("qdrant_client", {"url": "http://localhost:1"}),
+    ):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ImportError, match=rf"{package} is not installed: pip install hf-hyperbolic\[qdrant\]"):
             QdrantIndex.create(DIM, CURVATURE, **place)

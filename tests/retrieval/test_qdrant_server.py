@@ -12,7 +12,7 @@ from hf_hyperbolic import lorentz
 from hf_hyperbolic.retrieval import DIRECTIONS, MEASURES, scores
 from hf_hyperbolic.retrieval import qdrant as module
 from hf_hyperbolic.retrieval.qdrant import QdrantIndex
-from hf_hyperbolic.retrieval.qdrant_engines import ServerEngine
+from hf_hyperbolic.retrieval.qdrant_server import ServerEngine
 
 client_module = pytest.importorskip("qdrant_client")
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
@@ -92,7 +92,7 @@ def test_a_foreign_collection_is_refused(imitation):
 
 def test_an_embedded_collection_is_copied_to_a_server(imitation, tmp_path, monkeypatch):
     pytest.importorskip("qdrant_edge")
-    monkeypatch.setattr("hf_hyperbolic.retrieval.qdrant_engines._SCROLL", 50)
+    monkeypatch.setattr("hf_hyperbolic.retrieval.qdrant_embedded._SCROLL", 50)
     upsert, calls = ServerEngine.upsert, []
 
     def cut_off(self, points):
@@ -112,9 +112,9 @@ def test_an_embedded_collection_is_copied_to_a_server(imitation, tmp_path, monke
         assert len(copy) == 120
         np.testing.assert_allclose(copy.search(QUERIES, 7).scores, embedded.search(QUERIES, 7).scores, atol=2e-6)
         assert copy.payload(range(120)) == embedded.payload(range(120))
-    with QdrantIndex.create(DIM, 2.0, path=tmp_path / "other") as other:
-        with pytest.raises(ValueError, match="give another name"):
-            other.copy_to(":memory:", "copy")
+    other = QdrantIndex.create(DIM, 2.0, path=tmp_path / "other")
+    with other, pytest.raises(ValueError, match="give another name"):
+        other.copy_to(":memory:", "copy")
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -184,7 +184,9 @@ def test_what_goes_over_http_is_what_the_embedded_engine_is_asked(server, monkey
     (added,) = sent["PUT", "/collections/scenes/points"]
     assert added["batch"]["ids"] == [0, 1]
     np.testing.assert_allclose(np.linalg.norm(added["batch"]["vectors"], axis=1), 1, atol=1e-6)
-    searches = [search for body in sent["POST", "/collections/scenes/points/query/batch"] for search in body["searches"]]
+    searches = [
+        search for body in sent["POST", "/collections/scenes/points/query/batch"] for search in body["searches"]
+    ]
     assert len(searches) == 3 * len(MEASURES)
     assert without_defaults(searches) == asked
 

@@ -1,76 +1,21 @@
-"""The two engines that hold a collection: one shard in this process, or a Qdrant server or cluster.
-
-Both take the same points and the same requests, the JSON of Qdrant's REST interface (`qdrant_requests`).
-"""
+"""A collection in a folder, searched in this process by Qdrant's engine through `qdrant-edge-py`."""
 
 import json
 import os
 import shutil
 import tarfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
 from hf_hyperbolic.data.files import write_text, written_aside
-from hf_hyperbolic.retrieval.qdrant_requests import COSH, KLEIN_SQUARED, Json
+from hf_hyperbolic.retrieval.qdrant_engine import FORMAT, HNSW, Points, Settings, need, parse_settings, payload_indexes
+from hf_hyperbolic.retrieval.qdrant_requests import Json
 
 _SETTINGS = "hf_hyperbolic.json"
-_FORMAT = 1
-# edges of a node and candidates while building; the other settings are Qdrant's own
-_HNSW = {"m": 16, "ef_construct": 128}
-# in kilobytes of vectors: a segment smaller than this is searched by comparing all of it
-_FULL_SCAN = 1000
 _SCROLL = 1000
-
-
-class Settings(NamedTuple):
-    """What a collection was made for; kept with it.
-
-    Attributes:
-        dim: dimension D of the embeddings.
-        curvature: c > 0, None for embeddings of a Euclidean model.
-        fields: fields of the payload to filter by, each with its type, "keyword" or "integer".
-    """
-
-    dim: int
-    curvature: float | None
-    fields: dict[str, str]
-
-
-class Points(NamedTuple):
-    """Stored points: ids, (n, D + 1) vectors and one payload a point."""
-
-    ids: list[int]
-    vectors: np.ndarray
-    payloads: list[Json]
-
-
-class Engine(Protocol):
-    """What `QdrantIndex` needs of an engine."""
-
-    settings: Settings
-
-    def count(self, where: Json | None = None) -> int: ...
-    def upsert(self, points: Points) -> None: ...
-    def query(self, bodies: Sequence[Json]) -> list[list[tuple[int, float]]]: ...
-    def payloads(self, ids: Sequence[int]) -> dict[int, Json]: ...
-    def build(self) -> None: ...
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
-def need(module: str) -> ModuleType:
-    """`qdrant_edge` or `qdrant_client`, or an ImportError that names what to install."""
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{module} is not installed: pip install hf-hyperbolic[qdrant]") from error
 
 
 class EdgeEngine:
@@ -90,12 +35,10 @@ class EdgeEngine:
             raise FileExistsError(f"{folder} exists and is not empty: give a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         params = edge.EdgeVectorParams(size=settings.dim + 1, distance=edge.Distance.Dot)
-        config = edge.EdgeConfig(
-            vectors=params, hnsw_config=edge.HnswIndexConfig(full_scan_threshold=_FULL_SCAN, **_HNSW)
-        )
+        config = edge.EdgeConfig(vectors=params, hnsw_config=edge.HnswIndexConfig(**HNSW))
         shard = edge.EdgeShard.create(str(folder), config)
         kinds = edge.PayloadSchemaType
-        for name, kind in _payload_indexes(settings.fields).items():
+        for name, kind in payload_indexes(settings.fields).items():
             kind = {"float": kinds.Float, "keyword": kinds.Keyword, "integer": kinds.Integer}[kind]
             shard.update(edge.UpdateOperation.create_field_index(name, kind))
         engine = cls(folder, settings, shard)
@@ -159,7 +102,7 @@ class EdgeEngine:
 
     def flush(self) -> None:
         self._shard.flush()
-        content = {"format": _FORMAT, **self.settings._asdict(), "points": self.count(), "sizes": _sizes(self.folder)}
+        content = {"format": FORMAT, **self.settings._asdict(), "points": self.count(), "sizes": _sizes(self.folder)}
         write_text(self.folder / _SETTINGS, json.dumps(content, indent=1) + "\n")
 
     def close(self) -> None:
@@ -192,75 +135,6 @@ class EdgeEngine:
         return cls.open(folder)
 
 
-class ServerEngine:
-    """A collection of a Qdrant server or cluster, reached through `qdrant-client`. Needs Qdrant 1.16 or later."""
-
-    def __init__(self, client: Any, collection: str, settings: Settings):
-        self.settings = settings
-        self._client = client
-        self._name = collection
-
-    @classmethod
-    def create(cls, client: Any, collection: str, settings: Settings) -> "ServerEngine":
-        models = need("qdrant_client").models
-        if client.collection_exists(collection):
-            raise FileExistsError(f"the server holds a collection {collection!r} already: open it, or give another name")
-        client.create_collection(
-            collection,
-            vectors_config=models.VectorParams(size=settings.dim + 1, distance=models.Distance.DOT),
-            hnsw_config=models.HnswConfigDiff(full_scan_threshold=_FULL_SCAN, **_HNSW),
-            metadata={"hf_hyperbolic": {"format": _FORMAT, **settings._asdict()}},
-        )
-        for name, kind in _payload_indexes(settings.fields).items():
-            client.create_payload_index(collection, field_name=name, field_schema=kind, wait=True)
-        return cls(client, collection, settings)
-
-    @classmethod
-    def open(cls, client: Any, collection: str) -> "ServerEngine":
-        if not client.collection_exists(collection):
-            raise FileNotFoundError(f"the server holds no collection {collection!r}: create it first")
-        metadata = client.get_collection(collection).config.metadata or {}
-        settings = _settings(metadata.get("hf_hyperbolic"), f"collection {collection!r}")
-        return cls(client, collection, settings)
-
-    def count(self, where: Json | None = None) -> int:
-        models = need("qdrant_client").models
-        wanted = None if where is None else models.Filter(**where)
-        return self._client.count(self._name, count_filter=wanted, exact=True).count
-
-    def upsert(self, points: Points) -> None:
-        models = need("qdrant_client").models
-        batch = models.Batch(ids=points.ids, vectors=points.vectors.tolist(), payloads=points.payloads)
-        self._client.upsert(self._name, points=batch, wait=True)
-
-    def query(self, bodies: Sequence[Json]) -> list[list[tuple[int, float]]]:
-        models = need("qdrant_client").models
-        requests = [models.QueryRequest(**body) for body in bodies]
-        found = self._client.query_batch_points(self._name, requests=requests)
-        return [[(point.id, point.score) for point in response.points] for response in found]
-
-    def payloads(self, ids: Sequence[int]) -> dict[int, Json]:
-        return {record.id: record.payload or {} for record in self._client.retrieve(self._name, list(ids))}
-
-    def build(self) -> None:
-        """Waits until the server's own optimizers are done."""
-        while (status := str(self._client.get_collection(self._name).status.value)) != "green":
-            if status == "red":
-                raise RuntimeError(f"the server could not index collection {self._name!r}: see its log")
-            time.sleep(1)
-
-    def flush(self) -> None:
-        pass  # every upsert has waited
-
-    def close(self) -> None:
-        self._client.close()
-
-
-def _payload_indexes(fields: Mapping[str, str]) -> dict[str, str]:
-    # the formula reads the first two for every candidate, which without an index means parsing its whole payload
-    return {KLEIN_SQUARED: "float", COSH: "float", **fields}
-
-
 def _sizes(folder: Path) -> dict[str, int]:
     files = sorted(path for path in (folder / "segments").rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
@@ -284,13 +158,7 @@ def _read_settings(folder: Path) -> tuple[Settings, Json]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): build the collection again") from error
-    return _settings(content, str(path)), content
-
-
-def _settings(content: Any, where: str) -> Settings:
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise ValueError(f"{where} was not made by this version of hf_hyperbolic: build the collection again")
-    return Settings(content["dim"], content["curvature"], content["fields"])
+    return parse_settings(content, str(path)), content
 
 
 def _unnamed(vector: Any) -> Any:
