@@ -9,6 +9,8 @@ The galleries are random, with the shape that entailment gives to embeddings, so
   further out by 0.6 to 1.4 and turned away from its parent by about what an entailment cone at its radius spans. Scenes
   ask for children, parts for parents.
 - `isotropic`: independent directions, radii from 0.2 to 3. No neighbourhoods at all: the hard case for any graph.
+
+"Klein only" is the recall of candidates by the plain dot product with Klein coordinates, without the graph's losses.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import torch
 from machine import processor
 from tqdm import tqdm
 
+from hf_hyperbolic import lorentz
 from hf_hyperbolic.retrieval import DIRECTIONS, MEASURES, scores
 from hf_hyperbolic.retrieval.qdrant import PREFETCH, QdrantIndex
 
@@ -93,6 +96,15 @@ def best(
     return rows.numpy()
 
 
+def klein_recall(queries: np.ndarray, own: np.ndarray, gallery: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the answers among the default number of items by plain dot product of Klein coordinates, no graph."""
+    items = torch.from_numpy(gallery)
+    dots = torch.nn.functional.normalize(torch.from_numpy(queries)) @ lorentz.to_klein(items, CURVATURE).T
+    dots[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
+    candidates = dots.topk(min(PREFETCH, dots.shape[1])).indices.numpy()
+    return sum(len(np.intersect1d(*pair)) for pair in zip(candidates, truth, strict=True)) / truth.size
+
+
 def times(milliseconds: list[float]) -> str:
     return f"{np.percentile(milliseconds, 50):10.1f}{np.percentile(milliseconds, 95):9.1f}"
 
@@ -131,6 +143,8 @@ def rows(index: QdrantIndex, gallery: np.ndarray, levels: np.ndarray, measures: 
                 best(queries[i : i + 1], own[i : i + 1], gallery, measure, direction, torch.float32)
                 elapsed.append(1000 * (time.perf_counter() - start))
             exact = float(np.median(elapsed))
+            recall = klein_recall(queries, own, gallery, truth)
+            yield f"{measure:17}{direction:10}{'Klein only':>11}{recall:10.3f}{'-':>10}{'-':>9}{'-':>9}"
             yield f"{measure:17}{direction:10}{'all, exact':>11}{'-':>10}{times(elapsed)}{'1.0':>9}"
             for fetch in PREFETCHES:
                 recall, elapsed = ask(index, queries, own, truth, measure, direction, fetch)

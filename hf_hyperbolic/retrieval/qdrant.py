@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from hf_hyperbolic.retrieval.measures import DIRECTIONS, MEASURES
 from hf_hyperbolic.retrieval.qdrant_embedded import EdgeEngine
 from hf_hyperbolic.retrieval.qdrant_engine import Engine, Points, Settings, need
 from hf_hyperbolic.retrieval.qdrant_input import (
     Embeddings,
     array,
+    check_search,
     checked_columns,
     checked_ids,
     not_finite,
@@ -37,7 +37,6 @@ FIELDS = {"class": "keyword", "level": "integer", "split": "keyword"}
 PREFETCH = 1000
 _ADDED_AT_ONCE = 1000
 _ASKED_AT_ONCE = 32
-_HYPERBOLIC = ("alpha", "beta", "distance")
 
 
 class Found(NamedTuple):
@@ -238,7 +237,7 @@ class QdrantIndex:
             ValueError: for an unknown measure, direction or field, a hyperbolic measure in a Euclidean collection,
                 k < 1, prefetch < k, another dimension, or queries with NaN or infinite values.
         """
-        self._check_search(k, measure, direction, prefetch)
+        check_search(k, measure, direction, prefetch, self.curvature)
         queries = array(embeddings)
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries have shape {queries.shape}: this collection takes (Q, {self.dim})")
@@ -341,18 +340,6 @@ class QdrantIndex:
             return
         if self.curvature is None or abs(curvature - self.curvature) > 1e-6 * self.curvature:
             raise ValueError(f"the collection is of curvature {self.curvature}, not {curvature}: another model's")
-
-    def _check_search(self, k: int, measure: str, direction: str, prefetch: int | None) -> None:
-        if measure not in MEASURES:
-            raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
-        if direction not in DIRECTIONS:
-            raise ValueError(f"unknown direction {direction!r}: choose one of {', '.join(DIRECTIONS)}")
-        if measure in _HYPERBOLIC and self.curvature is None:
-            raise ValueError(f"measure {measure!r} is hyperbolic and this collection was made without a curvature")
-        if k < 1:
-            raise ValueError(f"k is {k}: ask for at least 1")
-        if prefetch is not None and prefetch < k:
-            raise ValueError(f"prefetch is {prefetch}: fetch at least the k = {k} results asked for")
 
     def _new_ids(self, count: int) -> np.ndarray:
         start = len(self)

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hf_hyperbolic.retrieval.measures import DIRECTIONS, MEASURES
 from hf_hyperbolic.retrieval.qdrant_requests import RESERVED
 
 _ROWS_NAMED = 5
+_HYPERBOLIC = ("alpha", "beta", "distance")
 
 Embeddings = Tensor | np.ndarray
 
@@ -70,3 +72,16 @@ def checked_columns(
                 )
         columns[name] = column
     return columns
+
+
+def check_search(k: int, measure: str, direction: str, prefetch: int | None, curvature: float | None) -> None:
+    if measure not in MEASURES:
+        raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
+    if direction not in DIRECTIONS:
+        raise ValueError(f"unknown direction {direction!r}: choose one of {', '.join(DIRECTIONS)}")
+    if measure in _HYPERBOLIC and curvature is None:
+        raise ValueError(f"measure {measure!r} is hyperbolic and this collection was made without a curvature")
+    if k < 1:
+        raise ValueError(f"k is {k}: ask for at least 1")
+    if prefetch is not None and prefetch < k:
+        raise ValueError(f"prefetch is {prefetch}: fetch at least the k = {k} results asked for")
