@@ -227,7 +227,7 @@ class QdrantIndex:
             measure: one of `retrieval.MEASURES`; see `retrieval.scores`.
             direction: one of `retrieval.DIRECTIONS`.
             where: only points with these values, such as `{"class": ["car", "bus"], "level": 0}`.
-            prefetch: candidates a query that are scored exactly, at least k; 1,000 or k if not given. More find more.
+            prefetch: candidates that are scored exactly, at least k; 1,000 or k if not given. More find more.
             exact: score every point. Slow, with nothing missed.
 
         Returns:

@@ -68,26 +68,33 @@ def place(embeddings: np.ndarray, curvature: float) -> Placed:
 
 
 def candidates(placed: Placed, measure: str, direction: str) -> np.ndarray:
-    """(Q, D + 1) float32 vectors whose dot product with the stored ones finds the candidates.
+    """Vectors whose dot products with the stored ones find the candidates.
 
     `[u, 0]` prefers points far out in the direction of the query, `[k, 1]` is its hyperbolic ball (the one through the
-    origin in the first place), `[0, 1]` prefers points near the origin and `[k, -m]` points far from it. Which of them
-    serves a measure, and the factors where the geometry gives none, were found by measurement, see `docs/qdrant.md`.
+    origin in the first place), `[-k, 1]` the ball opposite, `[0, 1]` prefers points near the origin and `[k, -m]`
+    points far from it. Which of them serves a measure, and the factors where the geometry gives none, were found by
+    measurement, see `docs/qdrant.md`.
+
+    Returns:
+        (Q, 1 or 2, D + 1) float32: candidates of several vectors are put together.
     """
     k, u = placed.directions * placed.tanh[:, None], placed.directions
-    if measure.endswith("alpha"):
-        # this angle is widest for parents near the origin and for children far out, in whatever direction
-        space, last = (0 * k, 1.0) if direction == "parents" else (k, -50.0 if measure == "alpha" else -16.0)
+    if measure == "alpha" and direction == "parents":
+        # widest for parents near the origin, or on the other side of it where `where` leaves none near it
+        choices = [(0 * k, 1.0), (-k, 1.0)]
+    elif measure.endswith("alpha"):
+        # widest for children far out in whatever direction, and Euclidean for parents near the origin
+        choices = [(0 * k, 1.0) if direction == "parents" else (k, -50.0 if measure == "alpha" else -16.0)]
     elif measure == "cosine":
-        space, last = k, 0.05
+        choices = [(k, 0.05)]
     elif measure == "distance":
-        space, last = k, 1.0
+        choices = [(k, 1.0)]
     elif direction == "children":
-        space, last = (u, 0.0) if measure == "beta" else (k, -0.1)
+        choices = [(u, 0.0) if measure == "beta" else (k, -0.1)]
     else:
-        space, last = (k, 1.0) if measure == "beta" else (k, 0.5)
-    vectors = np.concatenate([space, np.full((len(space), 1), last)], axis=1)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(MIN_NORM)).astype(np.float32)
+        choices = [(k, 1.0) if measure == "beta" else (k, 0.5)]
+    vectors = np.stack([_appended(space, last) for space, last in choices], axis=1)
+    return (vectors / np.linalg.norm(vectors, axis=2, keepdims=True).clip(MIN_NORM)).astype(np.float32)
 
 
 def formula(measure: str, direction: str, sinh: float, cosh: float) -> Json:
@@ -144,19 +151,22 @@ def requests(
         measure: one of `retrieval.MEASURES`.
         direction: one of `retrieval.DIRECTIONS`.
         where: what `condition` gives.
-        prefetch: candidates a query, at least k.
-        exact: find the candidates by comparing all points rather than by HNSW.
+        prefetch: candidates of each vector, at least k; with `exact`, the number of points.
+        exact: compare all points rather than ask the graph for candidates.
     """
-    directions = np.concatenate([placed.directions, np.zeros((len(placed.sinh), 1))], axis=1).astype(np.float32)
+    directions = _appended(placed.directions, 0.0).astype(np.float32)
+    # all points are candidates by whatever vector
+    sources = directions[:, None] if exact else candidates(placed, measure, direction)
     bodies = []
-    for row, vector in enumerate(candidates(placed, measure, direction)):
-        stage: Json = {"query": vector.tolist(), "limit": prefetch, "params": {"exact": exact}}
-        if where is not None:
-            stage["filter"] = where
-        if not np.array_equal(vector, directions[row]):
-            stage = {"prefetch": [stage], "query": directions[row].tolist(), "limit": prefetch}
+    for row, vectors in enumerate(sources):
+        stages: list[Json] = []
+        for vector in vectors:
+            stage: Json = {"query": vector.tolist(), "limit": prefetch, "params": {"exact": exact}}
+            stages.append(stage if where is None else {**stage, "filter": where})
+        if not np.array_equal(vectors, directions[row : row + 1]):
+            stages = [{"prefetch": stages, "query": directions[row].tolist(), "limit": len(stages) * prefetch}]
         expression = formula(measure, direction, float(placed.sinh[row]), float(placed.cosh[row]))
-        bodies.append({"prefetch": [stage], "query": {"formula": expression}, "limit": k, "with_payload": False})
+        bodies.append({"prefetch": stages, "query": {"formula": expression}, "limit": k, "with_payload": False})
     return bodies
 
 
@@ -186,6 +196,10 @@ def condition(where: Where | None, fields: Mapping[str, str]) -> Json | None:
                 raise ValueError(f"where[{name!r}] holds {value!r}: the field holds {fields[name]} values")
         must.append({"key": name, "match": {"any": values} if len(values) > 1 else {"value": values[0]}})
     return {"must": must}
+
+
+def _appended(space: np.ndarray, last: float) -> np.ndarray:
+    return np.concatenate([space, np.full((len(space), 1), last)], axis=1)
 
 
 def _divide(left: Any, right: Any) -> Json:

@@ -138,31 +138,43 @@ def test_the_candidate_ball_of_a_point_is_a_hyperbolic_ball():
     """`[k, m]` orders by a half-space of the hemisphere whose rim is a hyperbolic sphere around the query."""
     query, gallery = points(3, 1, low=1), points(4, 400)
     stored = place(gallery, CURVATURE).vectors().astype(np.float64)
-    dot = stored @ candidates(place(query, CURVATURE), "distance", "parents")[0].astype(np.float64)
+    dot = stored @ candidates(place(query, CURVATURE), "distance", "parents")[0, 0].astype(np.float64)
     distance = lorentz.distance(torch.from_numpy(query), torch.from_numpy(gallery), CURVATURE).numpy()
     radius = lorentz.radius(torch.from_numpy(query), CURVATURE).item()
     # the sphere through the origin: its rim is where the dot product is that of the origin, [0, 1]
-    of_origin = candidates(place(query, CURVATURE), "distance", "parents")[0, -1]
+    of_origin = candidates(place(query, CURVATURE), "distance", "parents")[0, 0, -1]
     inside = distance < radius
     assert 10 < inside.sum() < 390
     np.testing.assert_array_equal(dot > of_origin, inside)
 
 
-def test_requests_ask_for_candidates_then_the_dot_product_then_the_formula():
+@pytest.mark.parametrize(
+    ("measure", "direction", "exact", "sources"),
+    [
+        ("beta", "children", False, 0),
+        ("beta", "parents", False, 1),
+        ("alpha", "parents", False, 2),
+        ("alpha", "parents", True, 0),
+    ],
+)
+def test_requests_ask_for_candidates_then_the_dot_product_then_the_formula(measure, direction, exact, sources):
     placed = place(points(5, 2), CURVATURE)
     where = condition({"level": 1}, {"level": "integer"})
-    for measure, stages in (("beta", 1), ("distance", 2)):
-        for row, body in enumerate(requests(placed, 7, measure, "children", where, 50, True)):
-            stage = body["prefetch"][0]
-            assert body["limit"] == 7
-            np.testing.assert_allclose(stage["query"], [*placed.directions[row], 0], atol=1e-7)
-            for _ in range(stages - 1):
-                assert "filter" not in stage
-                stage = stage["prefetch"][0]
+    for row, body in enumerate(requests(placed, 7, measure, direction, where, 50, exact)):
+        assert body["limit"] == 7
+        (stage,) = body["prefetch"]
+        np.testing.assert_allclose(stage["query"], [*placed.directions[row], 0], atol=1e-7)
+        if sources:
+            assert "filter" not in stage
+            assert stage["limit"] == 50 * sources
+        innermost = stage["prefetch"] if sources else [stage]
+        assert len(innermost) == max(sources, 1)
+        for stage in innermost:
             assert "prefetch" not in stage
             assert stage["limit"] == 50
-            assert stage["params"] == {"exact": True}
+            assert stage["params"] == {"exact": exact}
             assert stage["filter"] == {"must": [{"key": "level", "match": {"value": 1}}]}
+            assert np.linalg.norm(stage["query"]) == pytest.approx(1)
 
 
 def test_conditions():
