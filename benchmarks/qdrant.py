@@ -11,6 +11,7 @@ The galleries are random, with the shape that entailment gives to embeddings, so
 - `isotropic`: independent directions, radii from 0.2 to 3. No neighbourhoods at all: the hard case for any graph.
 
 "Klein only" is the recall of candidates by the plain dot product with Klein coordinates, without the graph's losses.
+"of a level" searches by the default number of candidates among the last level alone, the farthest from the origin.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,19 +112,13 @@ def times(milliseconds: list[float]) -> str:
 
 
 def ask(
-    index: QdrantIndex,
-    queries: np.ndarray,
-    own: np.ndarray,
-    truth: np.ndarray,
-    measure: str,
-    direction: str,
-    fetch: int,
+    index: QdrantIndex, queries: np.ndarray, own: np.ndarray, truth: np.ndarray, **asked: Any
 ) -> tuple[float, list[float]]:
     """Recall@K and the milliseconds of every query, asked one by one."""
     found, elapsed = 0, []
     for query, row, expected in zip(queries, own, truth, strict=True):
         start = time.perf_counter()
-        ids = index.search(query[None], K + 1, measure, direction, prefetch=fetch).ids[0]
+        ids = index.search(query[None], K + 1, **asked).ids[0]
         elapsed.append(1000 * (time.perf_counter() - start))
         found += len(np.intersect1d(ids[ids != row][:K], expected))
     return found / truth.size, elapsed
@@ -147,9 +143,15 @@ def rows(index: QdrantIndex, gallery: np.ndarray, levels: np.ndarray, measures: 
             yield f"{measure:17}{direction:10}{'Klein only':>11}{recall:10.3f}{'-':>10}{'-':>9}{'-':>9}"
             yield f"{measure:17}{direction:10}{'all, exact':>11}{'-':>10}{times(elapsed)}{'1.0':>9}"
             for fetch in PREFETCHES:
-                recall, elapsed = ask(index, queries, own, truth, measure, direction, fetch)
+                recall, elapsed = ask(index, queries, own, truth, measure=measure, direction=direction, prefetch=fetch)
                 ratio = exact / float(np.median(elapsed))
                 yield f"{measure:17}{direction:10}{fetch:11,}{recall:10.3f}{times(elapsed)}{ratio:9.1f}"
+            kept = np.flatnonzero(levels == levels.max())
+            places = np.where(np.isin(own, kept), np.searchsorted(kept, own), -1)
+            truth = kept[best(queries, places, gallery[kept], measure, direction, torch.float64)]
+            filtered = {"level": int(levels.max())}
+            recall, elapsed = ask(index, queries, own, truth, measure=measure, direction=direction, where=filtered)
+            yield f"{measure:17}{direction:10}{'of a level':>11}{recall:10.3f}{times(elapsed)}{'-':>9}"
 
 
 def run(kind: str, points: int, measures: Sequence[str], folder: Path) -> Iterator[str]:
