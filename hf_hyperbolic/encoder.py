@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from transformers import AutoImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel
+from transformers import AutoImageProcessor, PreTrainedConfig
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.data.crops import CropMode, crop
 from hf_hyperbolic.data.images import to_rgb
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
-from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS, load_backbone, model_type, pool
+from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
+from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS, model_type
 
 Box = Sequence[float] | np.ndarray
 
@@ -50,7 +51,7 @@ class ImageEncoder:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: HyperbolicCLIPVisionModel | PlainVisionModel,
         name: str,
         image_size: int,
         mean: Sequence[float],
@@ -106,11 +107,12 @@ class ImageEncoder:
         processor = AutoImageProcessor.from_pretrained(name, **hub)
         settings = _run_settings(name, **hub)
         geometry = model.config.geometry if isinstance(model, HyperbolicCLIPVisionModel) else None
+        backbone = getattr(model.config, "backbone_config", model.config)
         torch.nn.Module.to(model, _device(device))
         return cls(
             model,
             name,
-            int(settings.get("image_size") or _side(processor)),
+            int(settings.get("image_size") or input_size(name, backbone, **hub)),
             processor.image_mean,
             processor.image_std,
             float(settings.get("context", 0.0)),
@@ -196,16 +198,10 @@ class ImageEncoder:
         found = []
         for start in range(0, len(crops), batch_size):
             pixels = torch.from_numpy(crops[start : start + batch_size].transpose(0, 3, 1, 2)).to(self.model.device)
-            found.append(self._embed(normalise(pixels, self.mean, self.std)).float().cpu().numpy())
-        return np.concatenate(found) if found else np.empty((0, self.dim), dtype=np.float32)
-
-    def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        if isinstance(self.model, HyperbolicCLIPVisionModel):
-            embeds = self.model(pixel_values=pixels).embeds
+            embeds = self.model(pixel_values=normalise(pixels, self.mean, self.std)).embeds
             assert embeds is not None
-            return embeds
-        output = self.model(pixel_values=pixels.to(self.model.dtype))
-        return output.image_embeds if isinstance(self.model, CLIPVisionModelWithProjection) else pool(output)
+            found.append(embeds.float().cpu().numpy())
+        return np.concatenate(found) if found else np.empty((0, self.dim), dtype=np.float32)
 
     def __repr__(self) -> str:
         space = f"curvature -{self.curvature:.4g}" if self.curvature else self.geometry or "compared by cosine"
@@ -239,14 +235,35 @@ def ranking_measures(settings: Mapping[str, Any], geometry: str | None) -> dict[
 _EXAMPLE = "such as outputs/demo/best"
 
 
-def _load_model(name: str, **kwargs: Any) -> PreTrainedModel:
+def _load_model(name: str, **kwargs: Any) -> HyperbolicCLIPVisionModel | PlainVisionModel:
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
-    kind = model_type(name, **hub)
-    if kind == HyperbolicCLIPVisionConfig.model_type:
+    if model_type(name, **hub) == HyperbolicCLIPVisionConfig.model_type:
         return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
-    if kind == "clip":
-        return CLIPVisionModelWithProjection.from_pretrained(name, **kwargs)
-    return load_backbone(name, **kwargs)
+    return load_plain(name, **kwargs)
+
+
+def input_size(checkpoint: str, config: PreTrainedConfig, **hub: Any) -> int:
+    """Side of the square that a model sees, in pixels: that of its image processor, else of its configuration.
+
+    Args:
+        checkpoint: folder or Hub name.
+        config: of the backbone.
+        **hub: `revision`, `token`, ... of the Hub.
+    """
+    sizes: list[Any] = []
+    try:
+        processor = AutoImageProcessor.from_pretrained(checkpoint, **hub)
+        sizes.append(processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size)
+    except (OSError, ValueError):  # a checkpoint without one
+        pass
+    for size in (*sizes, getattr(config, "image_size", None)):
+        if isinstance(size, int):
+            return size
+        if size is not None and not isinstance(size, list | tuple):
+            size = [size[name] for name in ("height", "width", "shortest_edge") if size.get(name)]
+        if size and len({*size}) == 1:
+            return int(size[0])
+    return 224
 
 
 def _run_settings(name: str, **hub: Any) -> dict[str, Any]:
@@ -269,14 +286,6 @@ def _run_settings(name: str, **hub: Any) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{found} must hold one mapping of settings to values")
     return settings
-
-
-def _side(processor: Any) -> int:
-    size = processor.crop_size if processor.do_center_crop else processor.size
-    side = size.get("height") or size.get("shortest_edge")
-    if side is None:
-        raise ValueError(f"{type(processor).__name__} tells no size in pixels: {size}")
-    return int(side)
 
 
 def _device(device: torch.device | str | None) -> torch.device:

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, CLIPImageProcessorPil, PreTrainedConfig, set_seed
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
 from transformers.utils import cached_file
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.encoder import input_size
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
-from hf_hyperbolic.training.plain import PlainVisionModel, load_plain
 from hf_hyperbolic.training.sources import Split
 from hf_hyperbolic.vision_backbone import model_type
 
@@ -165,24 +166,6 @@ def _pretrained(checkpoint: str, device: torch.device, context: float) -> System
 def is_run(path: str | Path) -> bool:
     """Whether a folder was written by training/train.py."""
     return any((Path(path) / name / "model.safetensors").exists() for name in ("best", "final"))
-
-
-def input_size(checkpoint: str, config: PreTrainedConfig) -> int:
-    """Side of the square that a model sees, in pixels: that of its image processor, else of its configuration."""
-    sizes: list[Any] = []
-    try:
-        processor = AutoImageProcessor.from_pretrained(checkpoint)
-        sizes.append(processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size)
-    except (OSError, ValueError):  # a checkpoint without one
-        pass
-    for size in (*sizes, getattr(config, "image_size", None)):
-        if isinstance(size, int):
-            return size
-        if size is not None and not isinstance(size, list | tuple):
-            size = [size[name] for name in ("height", "width", "shortest_edge") if size.get(name)]
-        if size and len({*size}) == 1:
-            return int(size[0])
-    return 224
 
 
 def told_apart(systems: list[System]) -> list[System]:
