@@ -10,9 +10,9 @@ from hf_hyperbolic.data.hierarchy import Hierarchy
 
 Direction = Literal["children", "parents"]
 
-# cells of a (queries, gallery) tile: 134 MB of float32 scores. Enough queries at once that the work done once a tile,
+# cells of a (queries, gallery) tile: 67 MB of float32 scores. Enough queries at once that the work done once a tile,
 # such as normalising the gallery, is small beside the scores themselves.
-TILE_CELLS = 1 << 25
+TILE_CELLS = 1 << 24
 
 
 class NodeScorer(Protocol):
