@@ -21,6 +21,7 @@ COMMANDS = {
     "index": {
         "build": ("hf_hyperbolic.cli.index_build", "embed a data set or a folder of images into an index on disk"),
         "search": ("hf_hyperbolic.cli.index_search", "what is inside an image, or what it is a part of, by an index"),
+        "qdrant": ("hf_hyperbolic.cli.index_qdrant", "copy an index into a Qdrant collection, embedded or on a server"),
     },
 }
 GROUPS = {

@@ -11,9 +11,17 @@ if TYPE_CHECKING:
     from hf_hyperbolic.retrieval.index import Index as Index
     from hf_hyperbolic.retrieval.index_build import build_index as build_index
     from hf_hyperbolic.retrieval.index_build import folder_source as folder_source
+    from hf_hyperbolic.retrieval.qdrant import QdrantIndex as QdrantIndex
+    from hf_hyperbolic.retrieval.qdrant_copy import copy_to_qdrant as copy_to_qdrant
 
 # imported on first use: training asks for measures and should not wait for pyarrow
-_LATER = {"Index": "index", "build_index": "index_build", "folder_source": "index_build"}
+_LATER = {
+    "Index": "index",
+    "QdrantIndex": "qdrant",
+    "build_index": "index_build",
+    "copy_to_qdrant": "qdrant_copy",
+    "folder_source": "index_build",
+}
 
 
 def __getattr__(name: str) -> Any:

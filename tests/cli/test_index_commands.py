@@ -135,3 +135,13 @@ def test_arguments_that_are_none(words, capsys):
     with pytest.raises(SystemExit):
         main(["index", "search", "index", "image.png", *words])
     assert "expected" in capsys.readouterr().err
+
+
+def test_an_index_becomes_a_qdrant_collection(index, tmp_path, capsys):
+    pytest.importorskip("qdrant_edge")
+    folder = tmp_path / "collection"
+    for _ in range(2):  # what is there is written again
+        status, out, _ = run(capsys, "qdrant", index, "--path", folder)
+        assert (status, f"{folder}: 11 points, curvature 1.0" in out) == (0, True)
+    status, _, err = run(capsys, "qdrant", tmp_path / "nowhere", "--path", folder)
+    assert (status, "nowhere" in err) == (2, True)
