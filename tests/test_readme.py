@@ -10,29 +10,39 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.M | re.S)
-
-
-@pytest.mark.slow
-def test_python_blocks_run(tmp_path, monkeypatch):
-    """On a small model in the place where `make demo` leaves one, and scenes where it draws them."""
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A small model in the place where `make demo` leaves one, scenes where it draws them, and an index of these."""
     from transformers import ResNetConfig
 
     from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, make_image_processor
+    from hf_hyperbolic.cli.main import main
     from hf_hyperbolic.data.scenes import write_scenes
 
+    outputs = tmp_path_factory.mktemp("workplace") / "outputs"
     backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
     model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, projection_dim=16))
-    model.save_pretrained(tmp_path / "outputs" / "demo" / "best")
-    make_image_processor(64).save_pretrained(tmp_path / "outputs" / "demo" / "best")
-    write_scenes(tmp_path / "outputs" / "scenes", "test", 20)
-    monkeypatch.chdir(tmp_path)
+    model.save_pretrained(outputs / "demo" / "best")
+    make_image_processor(64).save_pretrained(outputs / "demo" / "best")
+    write_scenes(outputs / "scenes", "test", 40)
+    places = [str(outputs / name) for name in ("demo/best", "scenes", "index")]
+    assert main(["index", "build", *places, "--split", "test"]) == 0
+    return outputs.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/qdrant.md"])
+def test_python_blocks_run(page, workplace, monkeypatch):
+    if page == "docs/qdrant.md":
+        pytest.importorskip("qdrant_edge")
+    monkeypatch.chdir(workplace)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     names: dict = {}
-    assert blocks("python")
-    for code in blocks("python"):
-        exec(compile(code, "README.md", "exec"), names)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+    assert found
+    for code in found:
+        exec(compile(code, page, "exec"), names)
 
 
 def test_every_path_exists():

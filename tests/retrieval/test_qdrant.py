@@ -3,13 +3,11 @@
 import json
 import math
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,19 +244,6 @@ def test_a_snapshot_is_restored_with_its_graph_and_payload(tmp_path, filled):
         with pytest.raises(ValueError, match=f"{name} is no snapshot of a collection, or is cut short"):
             QdrantIndex.restore(tmp_path / name, tmp_path / "other")
         assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode is not recommended")
-def test_the_page_about_it_runs(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("qdrant_client")
-    monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[2] / "docs" / "qdrant.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
-    assert len(blocks) == 2
-    names: dict = {}
-    for code in blocks:
-        exec(compile(code, "qdrant.md", "exec"), names)
-    assert capsys.readouterr().out.endswith("5000\n")
 
 
 # refusals
