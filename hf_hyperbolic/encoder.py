@@ -20,6 +20,7 @@ from transformers import AutoImageProcessor, PreTrainedConfig
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.data.crops import CropMode, crop
 from hf_hyperbolic.data.images import to_rgb
+from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
 from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS, model_type
@@ -47,6 +48,7 @@ class ImageEncoder:
         mean: three channel means, for values in [0, 1].
         std: three channel standard deviations.
         measures: `{"children": measure, "parents": measure}`, by which the model ranks in either direction.
+        settings: what the run saved that trained it; empty where nothing is known.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class ImageEncoder:
         context: float = 0.0,
         crop_mode: CropMode = "resize",
         measures: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.name = model.eval(), name
         self.image_size, self.context, self.crop_mode = image_size, context, crop_mode
         self.mean, self.std = [float(value) for value in mean], [float(value) for value in std]
         self.measures = dict(measures) if measures is not None else ranking_measures({}, self.geometry)
+        self.settings = dict(settings or {})
 
     @classmethod
     def from_pretrained(
@@ -77,7 +81,8 @@ class ImageEncoder:
 
         A CLIP checkpoint gives its projected image embeddings, another vision model its pooled feature. The settings
         that a run saved with its checkpoint (`arguments.json`) say how crops are made and by what it ranks; without
-        them crops have no context, are squashed to a square, and an angle model ranks by beta.
+        them crops have no context, are squashed to a square, and an angle model ranks by beta. Channel means are those
+        of the image processor, without one CLIP's.
 
         Args:
             name_or_path: folder, or name on the Hub.
@@ -88,7 +93,7 @@ class ImageEncoder:
 
         Raises:
             FileNotFoundError: a path that is not there.
-            OSError: no such model on the Hub, or no image processor beside it.
+            OSError: no such model on the Hub, or no weights.
             ValueError: the checkpoint has no vision tower, or the device is not to be had.
         """
         unknown = sorted(set(hub) - set(HUB_ARGUMENTS))
@@ -104,7 +109,10 @@ class ImageEncoder:
                 f"{name}: no such folder; give a checkpoint folder, {_EXAMPLE}, or a name on the Hub"
             )
         model = _load_model(name, dtype=dtype, **hub)
-        processor = AutoImageProcessor.from_pretrained(name, **hub)
+        try:
+            processor = AutoImageProcessor.from_pretrained(name, **hub)
+        except (OSError, ValueError):  # a checkpoint without one
+            processor = make_image_processor()
         settings = _run_settings(name, **hub)
         geometry = model.config.geometry if isinstance(model, HyperbolicCLIPVisionModel) else None
         backbone = getattr(model.config, "backbone_config", model.config)
@@ -118,6 +126,7 @@ class ImageEncoder:
             float(settings.get("context", 0.0)),
             settings.get("crop_mode", "resize"),
             ranking_measures(settings, geometry),
+            settings,
         )
 
     @property

@@ -17,6 +17,7 @@ from transformers import (
     ViTConfig,
     ViTModel,
 )
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, make_image_processor
 from hf_hyperbolic.encoder import ImageEncoder, ranking_measures
@@ -152,6 +153,15 @@ def test_another_vision_model_gives_its_pooled_feature(tmp_path):
     make_image_processor(24).save_pretrained(tmp_path)
     encoder = ImageEncoder.from_pretrained(tmp_path, "cpu")
     assert (encoder.dim, encoder.curvature, encoder.measures["parents"]) == (16, None, "cosine")
+
+
+def test_without_an_image_processor_channel_means_are_clips(tmp_path):
+    config = ViTConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=24, patch_size=8
+    )
+    ViTModel(config).save_pretrained(tmp_path)
+    encoder = ImageEncoder.from_pretrained(tmp_path, "cpu")
+    assert (encoder.image_size, encoder.mean, encoder.std) == (24, list(OPENAI_CLIP_MEAN), list(OPENAI_CLIP_STD))
 
 
 def test_what_is_no_checkpoint(tmp_path, checkpoint):

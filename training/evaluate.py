@@ -4,20 +4,19 @@
     python training/evaluate.py --run outputs/angle --baselines outputs/cosine openai/clip-vit-base-patch16
     python training/evaluate.py --checkpoint PATH_OR_HUB_ID --data PATH --zero_shot true
 
-Under `accelerate launch` every process embeds and evaluates, and the first alone writes.
+Under `accelerate launch` the processes share the work, and the first alone writes.
 """
 
 import json
-import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
-from os.path import samefile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from transformers import HfArgumentParser
 
 from hf_hyperbolic.data.files import write_text, written_aside
@@ -29,9 +28,11 @@ from hf_hyperbolic.evaluation import (
     save_per_query,
 )
 from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
+from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.training.ground import read_ground
-from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split
+from hf_hyperbolic.training.output_names import file_name, file_names, free_folder
+from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
 from hf_hyperbolic.training.support import load_support
 from hf_hyperbolic.training.systems import System, is_run, pretrained, told_apart, trained, untrained
 
@@ -89,13 +90,18 @@ class EvaluateArguments:
             raise ValueError(f"--support_split must be another split than --split, which is {self.split} too")
 
     def folder(self, data: str, own_data: bool) -> Path:
-        """Where the figures go; those on another data set do not replace those on the run's own."""
+        """Where the figures go; those of another checkpoint or on another data set are not replaced, whatever its name.
+
+        A name that figures of another checkpoint or data set have taken gets a number.
+        """
         if self.output_dir:
             return Path(self.output_dir)
-        of_data = "" if own_data else f"{_file_name(Path(data).name)}-"
+        of_data = "" if own_data else f"{file_name(Path(data).name)}-"
         if self.run:
-            return Path(self.run) / f"evaluation-{of_data}{self.split}"
-        return Path("outputs/evaluation") / f"{_file_name(str(self.checkpoint))}-{of_data}{self.split}"
+            first = Path(self.run) / f"evaluation-{of_data}{self.split}"
+        else:
+            first = Path("outputs/evaluation") / f"{file_name(str(self.checkpoint))}-{of_data}{self.split}"
+        return free_folder(first, self.checkpoint, data)
 
 
 FIGURES = (
@@ -105,17 +111,29 @@ FIGURES = (
 )
 
 
-def compare(main: System, others: list[System], per_query: dict[str, dict]) -> dict[str, dict[str, dict]]:
-    """Paired differences, main system minus each other, each by its own ranking measure."""
+def compare(
+    main: System, others: list[System], per_query: dict[str, dict], told_images: np.ndarray | None = None
+) -> dict[str, dict[str, dict]]:
+    """Paired differences, main system minus each other, each by its own ranking measure.
+
+    Args:
+        main: system that is compared.
+        others: with what.
+        per_query: system -> figure -> values.
+        told_images: image of each box of the zero-shot figures, whose images are resampled whole.
+    """
     found: dict[str, dict[str, dict]] = {}
     for other in others:
         mine, theirs = per_query[main.name], per_query[other.name]
         keys = {words: (key.format(main.measures[way]), key.format(other.measures[way])) for words, way, key in FIGURES}
         nearest = [f"zero_shot/{nearest_measure(system.curvature)}/accuracy" for system in (main, other)]
-        keys["zero-shot, accuracy"] = (nearest[0], nearest[1])
         found[other.name] = {
             words: paired_difference(mine[own], theirs[its]) for words, (own, its) in keys.items() if own in mine
         }
+        if nearest[0] in mine:
+            found[other.name]["zero-shot, accuracy"] = paired_difference(
+                mine[nearest[0]], theirs[nearest[1]], groups=told_images
+            )
     return found
 
 
@@ -134,14 +152,18 @@ def load_systems(options: EvaluateArguments, device: Any) -> list[System]:
 def main(argv: list[str] | None = None) -> None:
     parser = HfArgumentParser(EvaluateArguments)  # type: ignore[arg-type]
     (options,) = parser.parse_args_into_dataclasses(argv)
-    accelerator = Accelerator(cpu=options.cpu)
+    # one process may have far more to do than others, whose images are cut already, say
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=3))
+    accelerator = Accelerator(cpu=options.cpu, kwargs_handlers=[patience])
+    count = accelerator.num_processes
+    accelerator.print(f"{count} process{'es' if count > 1 else ''} on {accelerator.device.type}")
     started = time.time()
     system, *others = load_systems(options, accelerator.device)
     trained_on = system.args.data if system.known else None
     data = options.data or trained_on
     if data is None:
         raise ValueError(f"{options.checkpoint} does not say what it was trained on: name what to evaluate by --data")
-    if trained_on is not None and Path(data).exists() and Path(trained_on).exists() and samefile(data, trained_on):
+    if trained_on is not None and same_data(data, trained_on):
         data = trained_on
     args = system.args if options.threshold is None else replace(system.args, threshold=options.threshold)
     output = options.folder(data, own_data=data == trained_on)
@@ -175,14 +197,18 @@ def main(argv: list[str] | None = None) -> None:
             found["notes"].append(note)
         if options.zero_shot:
             reference = each.embed(support_split, support.nodes, progress=accelerator.is_main_process)
-            if accelerator.is_main_process:
-                more, more_values = evaluate_zero_shot(
-                    embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed
-                )
-                found, values = found | more, values | more_values
+            more, more_values = evaluate_zero_shot(
+                embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed,
+                trained_here=each.trained_on(data), distributed=True,
+            )  # fmt: skip
+            found, values = found | more, values | more_values
         results[each.name], per_query[each.name] = found, values
     if accelerator.is_main_process:
-        text = write(options, output, data, system, others, held_out, results, per_query, embeddings[system.name])
+        told_images = hierarchy.node_image[told_boxes(hierarchy, support)] if options.zero_shot else None
+        comparisons = compare(system, others, per_query, told_images)
+        text = write(
+            options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons
+        )
         if options.run and options.which == "best" and options.split == "val" and data == trained_on:
             text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
         print(text)
@@ -204,14 +230,17 @@ def write(
     results: dict[str, dict],
     per_query: dict[str, dict],
     embeds: np.ndarray,
+    comparisons: dict[str, dict[str, dict]],
 ) -> str:
     """Writes table, JSON, values of every query and the report; gives the table."""
     output.mkdir(parents=True, exist_ok=True)
     text = format_table(results)
     write_text(output / "table.txt", text)
-    write_text(output / "results.json", json.dumps({"options": asdict(options), "results": results}, indent=1))
-    for name, values in per_query.items():
-        with written_aside(output / f"per_query-{_file_name(name)}.npz") as aside:
+    write_text(
+        output / "results.json", json.dumps({"options": asdict(options), "data": data, "results": results}, indent=1)
+    )
+    for part, values in zip(file_names(per_query), per_query.values(), strict=True):
+        with written_aside(output / f"per_query-{part}.npz") as aside:
             save_per_query(aside, values)
     reader = held_out.images(cache_bytes=2**28)
 
@@ -234,14 +263,10 @@ def write(
         parents_measure=system.measures["parents"],
         pairs_measure=system.measures["pairs"],
         system_measures={other.name: other.measures for other in others},
-        comparisons=compare(system, others, per_query),
+        comparisons=comparisons,
         seed=options.seed,
     )
     return text
-
-
-def _file_name(name: str) -> str:
-    return "-".join(re.findall("[A-Za-z0-9]+", name))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.data.files import replace_folder, write_text
+from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
-from hf_hyperbolic.training.embed import normalise
 from hf_hyperbolic.training.feeds import Feed, make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective

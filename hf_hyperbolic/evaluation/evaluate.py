@@ -105,7 +105,8 @@ def evaluate_per_query(
             queries of corrections, in place of the gallery's own items.
         settings: cut-offs, ground, pairs, bootstrap; the defaults when None.
         distributed: share the queries out over the processes of `accelerate launch` or `torchrun`. All of them must
-            then call this with the same arguments, and each gets what one process alone would.
+            then call this with the same arguments, and each gets what one process alone would, to the last bit if it
+            computes with as many threads (`OMP_NUM_THREADS`).
 
     Returns:
         The result, and `"<section>/<measure>/<figure>"` -> per-unit values (float64, NaN where undefined) for

@@ -162,8 +162,18 @@ def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any
         f"Zero-shot: {about['boxes']} boxes told among {about['classes']} classes by prototypes of up to "
         f"{about['shots'] or 'all'} boxes of another split, mean of {about['draws']} draws. mAP over IoU .50 to .95.",
         *_block(results, first, _ZERO_SHOT_COLUMNS, "zero_shot", intervals),
-        *(f"note: {note}" for note in about["notes"]),
+        *(f"note: {note}" for note in zero_shot_notes(results)),
     ]
+
+
+def zero_shot_notes(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Notes on the zero-shot figures, each once; with the systems that it holds for where it does not hold for all."""
+    systems: dict[str, list[str]] = {}
+    having = [name for name in results if results[name].get("zero_shot")]
+    for name in having:
+        for note in results[name]["zero_shot_about"]["notes"]:
+            systems.setdefault(note, []).append(name)
+    return [note if names == having else f"{note} ({', '.join(names)})" for note, names in systems.items()]
 
 
 def _block(

@@ -1,7 +1,8 @@
 """Zero-shot detection (arXiv 2411.17490, protocol unpublished): is a box's content told by the nearest class prototype?
 
 Ours: the annotated boxes of a split are cut out and each is given to the class whose prototype answers it best. A
-prototype is the mean of boxes of the class in a *support* split of the same data set, on which nothing was trained.
+prototype is the mean of boxes of the class in a *support* split of the same data set. Zero-shot it is where the model
+was trained on another data set: `trained_here` says whether it was, and is passed on with a note where it is not.
 The prototype stands for the class, which is the more general: it is taken as the parent and the crop as the child, as
 wherever boxes look for what they are a part of. Figures are
 
@@ -21,7 +22,8 @@ split's most common class reaches. Several draws of the support are averaged; in
 whole, for these very supports, and `draws` gives the smallest and largest value among them. A class none of whose
 images is drawn keeps its figure in that resample, as in `by_class`. Average precision of a class of few boxes rises
 when some are drawn twice and others not at all: its interval is moved back by that bias, the mean of the resamples less
-the figure (Efron & Tibshirani 1993, chapter 10).
+the figure (Efron & Tibshirani 1993, chapter 10). As every resample ranks all boxes anew, only the figure to quote has
+an interval of its average precision, unless measures are named.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,16 +34,15 @@ import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.bootstrap import multiplicities
-from hf_hyperbolic.evaluation.detection import MAX_DETECTIONS, class_detections, resampled_average_precision
+from hf_hyperbolic.evaluation.detection import MAX_DETECTIONS
 from hf_hyperbolic.evaluation.figures import figure, number
+from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_shared
 from hf_hyperbolic.evaluation.prototypes import class_prototypes
 from hf_hyperbolic.evaluation.scorer import applicable_measures, is_hyperbolic
+from hf_hyperbolic.evaluation.zero_shot_judge import PrototypeScores, average_precisions, judge
 from hf_hyperbolic.evaluation.zero_shot_task import Queries, Support, prepare
-from hf_hyperbolic.retrieval.measures import scores
 
 FIGURES = ("accuracy", "class_accuracy", "map", "map_50")
-# classes whose scores are held at once, a row a box
-_CLASS_BLOCK = 64
 _RANDOM_RANKINGS = 3
 
 
@@ -55,6 +56,8 @@ def evaluate_zero_shot(
     seed: int = 0,
     resamples: int = 1000,
     map_resamples: int = 200,
+    trained_here: bool | None = None,
+    distributed: bool = False,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Accuracy and mean average precision of telling boxes by the nearest prototype.
 
@@ -64,18 +67,24 @@ def evaluate_zero_shot(
         support_embeds: (n, D) embeddings of `support.nodes`, by the same model.
         support: see `draw_support`.
         curvature: c of the hyperboloid of curvature -c; None or 0 for a Euclidean model.
-        measures: names of `retrieval.measures.MEASURES`; all that apply when None.
+        measures: names of `retrieval.measures.MEASURES`; when None all that apply, of which the nearest prototype's
+            alone has an interval of average precision.
         seed: of chance and bootstrap.
         resamples: of the bootstrap of accuracy.
         map_resamples: of that of average precision, each of which ranks all boxes for all classes again.
+        trained_here: whether the model was trained on this very data set; None where that is not known.
+        distributed: share the classes out over the processes of `accelerate launch` or `torchrun`. All of them must
+            then call this with the same arguments, and each gets what one process alone would, to the last bit if it
+            computes with as many threads (`OMP_NUM_THREADS`).
 
     Returns:
         The result: `zero_shot`: measure -> figure of `FIGURES` -> `value`, `low`, `high`, `chance`, `ceiling`,
         `oracles` (`most_common_class`, None for average precision) and `draws`, [smallest, largest] over the draws;
         `zero_shot_about`: `measure` (the nearest prototype's), `boxes`, `left_out`, `classes`, `support_boxes` (of a
-        draw), `shots`, `draws`, `iou_thresholds`, `max_detections`, `notes`, and `per_class`: `name`, `boxes`,
-        `support`, and `measures`: measure -> `accuracy`, `average_precision`, lists over the candidate classes. And
-        `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box is told rightly.
+        draw), `shots`, `draws`, `iou_thresholds`, `max_detections`, `trained_here`, `notes`, and `per_class`: `name`,
+        `boxes`, `support`, and `measures`: measure -> `accuracy`, `average_precision`, lists over the candidate
+        classes. And `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box of
+        `zero_shot_task.told_boxes` is told rightly.
 
     Raises:
         ValueError: embeddings do not fit, or no box can be told.
@@ -87,32 +96,33 @@ def evaluate_zero_shot(
             f"support_embeds {tuple(reference.shape)} one for each of {len(support.nodes)} support boxes"
         )
     names = tuple(measures) if measures is not None else applicable_measures(curvature)
+    quoted = nearest_measure(curvature)
     c = curvature if is_hyperbolic(curvature) else None
     queries = prepare(hierarchy, support)
     rows = np.searchsorted(queries.classes, support.labels)
-    rng = np.random.default_rng(seed)
+    processes = Processes.of_group() if distributed else ALONE
     image_draws = _ImageDraws(hierarchy.num_images, resamples, map_resamples, seed)
     crops = vectors[torch.from_numpy(queries.nodes).to(vectors.device)]
-    levels = _Levels(queries, support, rng)
+    levels = _Levels(queries, support, seed, processes)
     table: dict[str, dict[str, dict[str, Any]]] = {}
     per_unit, per_class = {}, {}
     for measure in names:
-        told, precision, resampled = [], [], []
-        for draw in support.draws:
-            prototypes = class_prototypes(
+        prototypes = [
+            class_prototypes(
                 reference[torch.from_numpy(draw).to(reference.device)],
                 torch.from_numpy(rows[draw]).to(reference.device),
                 len(queries.classes),
                 measure,
                 c,
             )
-            right, values, again = _judge(queries, _Scores(crops, prototypes, measure, c), image_draws.for_map)
-            told.append(right)
-            precision.append(values)
-            resampled.append(again)
+            for draw in support.draws
+        ]
+        given = PrototypeScores(crops, prototypes, measure, c)
+        weights = image_draws.for_map if measures is not None or measure == quoted else image_draws.for_map[:0]
+        told, precision, resampled = judge(queries, given, weights, processes)
         table[measure], per_class[measure] = _figures(queries, told, precision, resampled, image_draws, levels)
         per_unit[f"zero_shot/{measure}/accuracy"] = np.mean(told, axis=0)
-    about = {"measure": nearest_measure(curvature), **_about(queries, support)} | {
+    about = {"measure": quoted, **_about(queries, support, trained_here)} | {
         "per_class": {
             "name": [hierarchy.class_names[label] for label in queries.classes],
             "boxes": np.bincount(queries.labels, minlength=len(queries.classes)).tolist(),
@@ -126,21 +136,6 @@ def evaluate_zero_shot(
 def nearest_measure(curvature: float | None) -> str:
     """By what a prototype is nearest to a crop, in the space of the model."""
     return "distance" if is_hyperbolic(curvature) else "cosine"
-
-
-class _Scores:
-    """Scores of all crops for a few classes at a time: with a thousand classes the whole matrix would not fit."""
-
-    def __init__(self, crops: torch.Tensor, prototypes: torch.Tensor, measure: str, curvature: float | None) -> None:
-        self.crops, self.prototypes, self.measure, self.curvature = crops, prototypes, measure, curvature
-
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """First class of a block, and its (Q, k) scores."""
-        for start in range(0, len(self.prototypes), _CLASS_BLOCK):
-            block = self.prototypes[start : start + _CLASS_BLOCK]
-            # the class is the parent: "whose child is this crop?"
-            found = scores(self.crops, block, self.measure, "parents", curvature=self.curvature)
-            yield start, found.cpu().numpy()
 
 
 class _ImageDraws:
@@ -160,46 +155,23 @@ class _ImageDraws:
 class _Levels:
     """Chance, ceiling and the oracle, the same for all systems."""
 
-    def __init__(self, queries: Queries, support: Support, rng: np.random.Generator) -> None:
+    def __init__(self, queries: Queries, support: Support, seed: int, processes: Processes) -> None:
         classes, labels = len(queries.classes), queries.labels
         once = np.ones((1, queries.overlaps.num_images))
-        random = [
-            _average_precisions(queries, rng.random((len(labels), classes)), once) for _ in range(_RANDOM_RANKINGS)
-        ]
-        best = _average_precisions(queries, np.eye(classes)[labels], once)
+
+        def of_ranking(number: int) -> np.ndarray:
+            if number == _RANDOM_RANKINGS:
+                return average_precisions(queries, np.eye(classes)[labels], once)
+            rng = np.random.default_rng([seed, number])
+            return average_precisions(queries, rng.random((len(labels), classes)), once)
+
+        *random, best = map_shared(of_ranking, range(_RANDOM_RANKINGS + 1), processes)
         self.chance = {"accuracy": 1 / classes, "class_accuracy": 1 / classes, **_mean_precision(np.mean(random, 0)[0])}
         self.ceiling = {"accuracy": 1.0, "class_accuracy": 1.0, **_mean_precision(best[0])}
         common = int(support.counts[queries.classes].argmax())
         occurring = len(np.unique(labels))
         among = float(common in labels)
         self.oracle = {"accuracy": float((labels == common).mean()), "class_accuracy": among / occurring}
-
-
-def _average_precisions(queries: Queries, matrix: np.ndarray, weights: np.ndarray, first: int = 0) -> np.ndarray:
-    """(Q, k) scores for the classes from `first` on -> (R, T, k) average precision."""
-    columns = []
-    for column in range(matrix.shape[1]):
-        found = class_detections(
-            queries.overlaps, matrix[:, column], first + column, queries.class_settled(first + column)
-        )
-        columns.append(resampled_average_precision(found, weights))
-    return np.stack(columns, axis=2)
-
-
-def _judge(queries: Queries, given: _Scores, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(Q,) bool right; (T, K) average precision; (R, T, K) the same with images drawn by `weights`."""
-    best = np.full(len(queries.labels), -np.inf)
-    told = np.full(len(queries.labels), -1)
-    parts = []
-    every = np.concatenate([np.ones((1, weights.shape[1])), weights])
-    for start, block in given.blocks():
-        nearest = block.argmax(1)
-        score = block[np.arange(len(block)), nearest]
-        told = np.where(score > best, start + nearest, told)
-        best = np.maximum(best, score)
-        parts.append(_average_precisions(queries, block, every, start))
-    found = np.concatenate(parts, axis=2)
-    return told == queries.labels, found[0], found[1:]
 
 
 def _mean_precision(values: np.ndarray) -> dict[str, float]:
@@ -247,8 +219,10 @@ def _figures(
     }
     table = {}
     for name in FIGURES:
-        low, high = np.nanquantile(spread[name], (0.025, 0.975))
-        if name.startswith("map"):
+        low = high = np.nan
+        if len(spread[name]):
+            low, high = np.nanquantile(spread[name], (0.025, 0.975))
+        if name.startswith("map") and len(drawn):
             bias = float(np.nanmean(spread[name])) - float(np.mean(each[name]))
             low, high = np.clip([low - bias, high - bias], 0, 1)
         table[name] = figure(float(np.mean(each[name])), low, high, levels.chance[name], levels.ceiling[name]) | {
@@ -262,8 +236,12 @@ def _figures(
     return table, of_classes
 
 
-def _about(queries: Queries, support: Support) -> dict[str, Any]:
+def _about(queries: Queries, support: Support, trained_here: bool | None) -> dict[str, Any]:
     notes = []
+    if trained_here:
+        notes.append("zero_shot: the model was trained on this very data set, so its figures are not zero-shot")
+    elif trained_here is None:
+        notes.append("zero_shot: what the model was trained on is not known; zero-shot only if it was another data set")
     if queries.left_out:
         notes.append(f"zero_shot: {queries.left_out} boxes are of classes without a box in the support: left out")
     if queries.settled is not None:
@@ -277,5 +255,6 @@ def _about(queries: Queries, support: Support) -> dict[str, Any]:
         "draws": len(support.draws),
         "iou_thresholds": list(queries.overlaps.thresholds),
         "max_detections": MAX_DETECTIONS,
+        "trained_here": trained_here,
         "notes": notes,
     }

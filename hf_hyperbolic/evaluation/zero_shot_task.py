@@ -95,27 +95,30 @@ def draw_support(
     return Support(boxes[used], labels[used], rows, shots, counts)
 
 
+def told_boxes(hierarchy: Hierarchy, support: Support) -> np.ndarray:
+    """(Q,) int64, the boxes of the evaluated split whose class has support: the units of zero-shot accuracy."""
+    boxes = active_boxes(hierarchy)
+    return boxes[np.isin(hierarchy.node_label[boxes], support.labels)]
+
+
 def prepare(hierarchy: Hierarchy, support: Support, thresholds: Sequence[float] = IOU_THRESHOLDS) -> Queries:
     """The boxes to be told.
 
     Raises:
         ValueError: no box of the split is of a class with support.
     """
-    classes = np.unique(support.labels)
-    row_of = np.full(hierarchy.num_classes, -1)
-    row_of[classes] = np.arange(len(classes))
-    boxes = active_boxes(hierarchy)
-    rows = row_of[hierarchy.node_label[boxes]]
-    nodes, labels = boxes[rows >= 0], rows[rows >= 0]
+    classes, boxes = np.unique(support.labels), active_boxes(hierarchy)
+    nodes = told_boxes(hierarchy, support)
     if not len(nodes):
         raise ValueError("no box of the evaluated split is of a class that the support split has a box of")
+    labels = np.searchsorted(classes, hierarchy.node_label[nodes])
     overlaps = find_overlaps(
         hierarchy.node_box[nodes], hierarchy.node_image[nodes], labels, hierarchy.num_images, thresholds
     )
     settled = None
     if hierarchy.federation is not None:
         settled = settled_in_image(hierarchy, hierarchy.federation)[:, classes]
-    return Queries(nodes, labels, classes, int((rows < 0).sum()), overlaps, settled)
+    return Queries(nodes, labels, classes, len(boxes) - len(nodes), overlaps, settled)
 
 
 def _listed(names: Sequence[str]) -> str:

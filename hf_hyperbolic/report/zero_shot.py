@@ -2,12 +2,19 @@
 
 from typing import Any
 
+from hf_hyperbolic.evaluation.table import zero_shot_notes
 from hf_hyperbolic.report import html
 from hf_hyperbolic.report.html import Markup, folded, row, table, tag
 from hf_hyperbolic.report.numbers import measure_name, number
 from hf_hyperbolic.report.tables import Results, protocol_table
 
 _FIGURES = ("accuracy", "class_accuracy", "map", "map_50")
+# by whether the model was trained on the data set; None: not known
+_WHERE = {
+    False: ", on a data set that the model was not trained on?",
+    True: "? Not zero-shot here: the model was trained on this very data set.",
+    None: "?",
+}
 
 
 def zero_shot_section(results: Results) -> Markup:
@@ -29,8 +36,9 @@ def zero_shot_section(results: Results) -> Markup:
     ]
     if about["measure"] in about["per_class"]["measures"]:
         parts.append(folded(f"Every class, {main}", _classes(about)))
-    parts += [tag("p", note[0].upper() + note[1:] + ".", class_="note") for note in about["notes"]]
-    lead = "Is the content of a box told by the nearest class prototype, on a data set that nothing was trained for?"
+    notes = [note.removeprefix("zero_shot: ") for note in zero_shot_notes(results)]
+    parts += [tag("p", note[0].upper() + note[1:] + ".", class_="note") for note in notes]
+    lead = f"Is the content of a box told by the nearest class prototype{_WHERE[about.get('trained_here')]}"
     return html.section("zero-shot", "Zero-shot detection", *parts, lead=lead)
 
 

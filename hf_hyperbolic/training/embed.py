@@ -8,7 +8,7 @@ from hf_hyperbolic.data.batches import node_crops
 from hf_hyperbolic.data.crops import CropMode
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.image_reader import ImageReader
-from hf_hyperbolic.encoder import normalise as normalise
+from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_shared
 
 
@@ -30,7 +30,7 @@ def embed_nodes(
     """(n,) nodes -> (n, D) float32 space components, in evaluation mode, image after image.
 
     With `distributed` the processes of `accelerate launch` or `torchrun` share the batches; all of them must then call
-    this, and each gets all embeddings, the very ones that one process computes.
+    this, and each gets all embeddings, those that one process computes with as many threads (`OMP_NUM_THREADS`).
 
     Raises:
         ValueError: an image cannot be read; drop broken images from the table first.

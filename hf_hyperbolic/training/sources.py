@@ -183,3 +183,8 @@ def hierarchy_for(
     if not strict:  # another split, or another data set, may lack a class
         denied = [pair for pair in denied if set(pair) <= {*table.class_names, ANY}]
     return replace(settings, deny=(*settings.deny, *denied)).build(table)
+
+
+def same_data(one: str, other: str) -> bool:
+    """Whether two names are of one data set, as far as names and folders tell."""
+    return one == other or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other))

@@ -1,27 +1,28 @@
 """Systems to be compared, embedded on one split: trained runs, their untrained start, and any other checkpoint."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
-from transformers.utils import cached_file
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.encoder import input_size
+from hf_hyperbolic.encoder import ImageEncoder
+from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
-from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
+from hf_hyperbolic.plain_vision import PlainVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
-from hf_hyperbolic.training.sources import Split
-from hf_hyperbolic.vision_backbone import model_type
+from hf_hyperbolic.training.sources import Split, same_data
 
 # settings that say how a model of unknown training looks at images, and at which pairs
 _EVALUATION_SETTINGS = ("image_size", "context", "crop_mode", "threshold", "min_box_size")
+UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class System:
     Attributes:
         name: as tables show it.
         model: in evaluation mode.
-        processor: that of the checkpoint; its channel means are used.
+        processor: with the channel means of the checkpoint's.
         args: of the run that trained it; for another checkpoint, only what the checkpoint tells (see `known`).
         measures: see `ranking_measures`.
         source: the run or checkpoint it was loaded from.
@@ -60,6 +61,12 @@ class System:
             self.args.image_size, mean, std, self.args.context, self.args.crop_mode, progress=progress,
             distributed=True,
         )  # fmt: skip
+
+    def trained_on(self, data: str) -> bool | None:
+        """Whether it was trained on this data set; None where it does not say what it was trained on."""
+        if self.source == UNTRAINED:
+            return False
+        return same_data(data, self.args.data) if self.known else None
 
     def settings(self) -> dict[str, Any]:
         """What is known of how it came to be, as the report shows it."""
@@ -102,15 +109,15 @@ def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> Syste
     model = build_model(args).eval()
     model.to(torch.device(device))
     by_cosine = dict.fromkeys(("children", "parents", "pairs"), "cosine")
-    return System("untrained", model, build_processor(args), args, by_cosine, "untrained")
+    return System(UNTRAINED, model, build_processor(args), args, by_cosine, UNTRAINED)
 
 
 def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: float = 0.0) -> System:
     """The model of a checkpoint, which no run needs to have left.
 
-    One of ours is ranked by what it was trained with, if its `arguments.json` lies beside it, else by the angle of its
-    geometry. Any other vision model is taken as it is (see `PlainVisionModel`) and ranked by cosine. Crops are resized
-    to a square of the size that the image processor asks for; nothing is cut off.
+    It looks at images and ranks as an `ImageEncoder` of it does: one of ours as it was trained, if its
+    `arguments.json` lies beside it, else by the angle of its geometry; any other by cosine. Crops are resized to a
+    square of the size that the image processor asks for; nothing is cut off.
 
     Args:
         checkpoint: folder or name on the Hub.
@@ -131,6 +138,8 @@ def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: flo
     try:
         return _pretrained(checkpoint, torch.device(device), context)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not Path(checkpoint).exists():
+            raise
         if (Path(checkpoint) / "config.json").exists():
             raise FileNotFoundError(f"{checkpoint} holds no weights that can be loaded: {_first(error)}") from error
         raise FileNotFoundError(
@@ -139,28 +148,39 @@ def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: flo
 
 
 def _pretrained(checkpoint: str, device: torch.device, context: float) -> System:
-    by_cosine = dict.fromkeys(("children", "parents", "pairs"), "cosine")
-    if model_type(checkpoint) != HyperbolicCLIPVisionModel.config_class.model_type:
-        plain = load_plain(checkpoint)
-        plain.to(device)
-        size = input_size(checkpoint, plain.backbone.config)
-        args = TrainArguments(backbone=checkpoint, image_size=size, context=context, geometry="euclidean")
-        name = f"plain {Path(checkpoint).name}"
-        return System(name, plain, build_processor(args), args, by_cosine, checkpoint, known=False)
-    model = HyperbolicCLIPVisionModel.from_pretrained(checkpoint).eval()
-    model.to(device)
-    processor = AutoImageProcessor.from_pretrained(checkpoint)
-    saved = cached_file(
-        checkpoint, "arguments.json", _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )  # fmt: skip
-    if saved is not None:
-        args = TrainArguments.load(Path(saved).parent)
-        return System(system_name(args), model, processor, args, ranking_measures(args), checkpoint)
-    size = input_size(checkpoint, model.config.backbone_config)
-    args = TrainArguments(image_size=size, context=context, geometry=model.config.geometry)
-    name = f"{'hyperbolic' if model.config.geometry == 'lorentz' else 'Euclidean'} model {Path(checkpoint).name}"
-    return System(name, model, processor, args, ranking_measures(args), checkpoint, known=False)
+    encoder = ImageEncoder.from_pretrained(checkpoint, device)
+    saved = encoder.settings
+    looks: dict[str, Any] = {
+        "image_size": encoder.image_size,
+        "context": encoder.context if "context" in saved else context,
+        "crop_mode": encoder.crop_mode,
+        "geometry": encoder.geometry or "euclidean",
+    }
+    processor = make_image_processor(encoder.image_size, encoder.mean, encoder.std)
+    last = Path(checkpoint).name
+    if encoder.geometry is None:
+        args, known = TrainArguments(backbone=checkpoint, **looks), False
+        name, measures = f"plain {last}", {**encoder.measures, "pairs": "cosine"}
+    else:
+        args, known = _arguments(saved, looks)
+        kind = "hyperbolic" if encoder.geometry == "lorentz" else "Euclidean"
+        name = system_name(args) if known else f"{kind} model {last}"
+        measures = {**ranking_measures(args), **encoder.measures}
+    return System(name, encoder.model, processor, args, measures, checkpoint, known)
+
+
+def _arguments(saved: Mapping[str, Any], looks: dict[str, Any]) -> tuple[TrainArguments, bool]:
+    """Settings of a run as far as this version knows them, and whether these are known at all.
+
+    Those that say how the model looks at images are the encoder's. A setting of another version does not stand in the
+    way of evaluating its model; one whose value means nothing here leaves only how it looks.
+    """
+    names = {field.name for field in fields(TrainArguments)}
+    try:
+        args = TrainArguments(**({key: value for key, value in saved.items() if key in names} | looks))
+    except (TypeError, ValueError):
+        return TrainArguments(**looks), False
+    return args, bool(saved)
 
 
 def is_run(path: str | Path) -> bool:

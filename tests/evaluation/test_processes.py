@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from two_processes import evaluate
+from two_processes import evaluate, tell_classes
 
-from hf_hyperbolic.evaluation import nodes
+from hf_hyperbolic.evaluation import nodes, zero_shot_judge
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_shared, map_tiles
 
 WORKER = Path(__file__).with_name("two_processes.py")
@@ -44,6 +44,24 @@ def test_two_processes_find_what_one_finds(run, monkeypatch) -> None:
                 assert set(found) == set(expected)
                 for name in expected:
                     assert found[name].tobytes() == expected[name].tobytes(), name
+
+
+@pytest.mark.slow
+def test_two_processes_share_zero_shot_and_find_what_one_finds(run, monkeypatch) -> None:
+    monkeypatch.setattr(zero_shot_judge, "_CLASS_BLOCK", zero_shot_judge._CLASS_BLOCK)
+    tell_classes(run, "alone", distributed=False)
+    alone = json.loads((run / "alone-zero-shot.json").read_text())
+    assert alone["result"]["zero_shot"]["distance"]["map"]["value"] > 0
+    shares = []
+    with np.load(run / "alone-zero-shot.npz") as expected:
+        for rank in (0, 1):
+            found = json.loads((run / f"rank{rank}-zero-shot.json").read_text())
+            assert found["result"] == alone["result"]
+            shares.append(found["work"])
+            with np.load(run / f"rank{rank}-zero-shot.npz") as values:
+                assert all(values[name].tobytes() == expected[name].tobytes() for name in expected)
+    assert sum(shares) == alone["work"]
+    assert max(shares) <= 0.6 * alone["work"]
 
 
 @pytest.mark.slow

@@ -233,9 +233,40 @@ def test_many_classes_are_scored_in_blocks(make_hierarchy, monkeypatch):
     support = draw_support(train, val)
     given = (embedded(val, 3, 1.0), val, embedded(train, 4, 1.0)[support.nodes], support, 1.0)
     whole = evaluate_zero_shot(*given, resamples=5, map_resamples=2)
-    monkeypatch.setattr("hf_hyperbolic.evaluation.zero_shot._CLASS_BLOCK", 2)
+    monkeypatch.setattr("hf_hyperbolic.evaluation.zero_shot_judge._CLASS_BLOCK", 2)
     blocks = evaluate_zero_shot(*given, resamples=5, map_resamples=2)
     assert whole[0] == blocks[0]
+
+
+def test_what_the_model_was_trained_on_is_said(make_hierarchy):
+    val = make_hierarchy(1)
+    support = draw_support(val, val)
+    embeds = embedded(val, 3, 1.0)
+    said = {}
+    for here in (False, True, None):
+        result, _ = evaluate_zero_shot(
+            embeds, val, embeds[support.nodes], support, None, ["cosine"], resamples=5, map_resamples=2,
+            trained_here=here,
+        )  # fmt: skip
+        assert result["zero_shot_about"]["trained_here"] is here
+        said[here] = result["zero_shot_about"]["notes"]
+    assert said[False] == []
+    assert "not zero-shot" in said[True][0]
+    assert "not known" in said[None][0]
+
+
+def test_average_precision_has_an_interval_where_it_is_quoted_or_asked_for(make_hierarchy):
+    val = make_hierarchy(1)
+    support = draw_support(val, val)
+    embeds = embedded(val, 3, 1.0)
+    given = (embeds, val, embeds[support.nodes], support, 1.0)
+    every = evaluate_zero_shot(*given, resamples=5, map_resamples=20)[0]["zero_shot"]
+    named = evaluate_zero_shot(*given, ["beta"], resamples=5, map_resamples=20)[0]["zero_shot"]
+    for measure, figures in every.items():
+        assert figures["accuracy"]["low"] is not None
+        assert (figures["map"]["low"] is not None) == (measure == "distance")
+    assert every["beta"]["map"]["value"] == named["beta"]["map"]["value"]
+    assert named["beta"]["map"]["low"] <= named["beta"]["map"]["value"] <= named["beta"]["map"]["high"]
 
 
 def test_embeddings_that_do_not_fit_are_refused(make_hierarchy):

@@ -10,7 +10,9 @@ import torch.distributed as dist
 
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.hierarchy import Hierarchy, build_hierarchy
-from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_per_query, nodes, save_per_query
+from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_per_query, nodes, save_per_query, zero_shot_judge
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot
+from hf_hyperbolic.evaluation.zero_shot_task import draw_support
 
 SETTINGS = EvaluationSettings(ks=(3, 0.5, 1.0), top_ks=(1, 10), resamples=20, max_pairs=200)
 MEASURES = ("cosine", "beta", "alpha+centred", "distance+csls")
@@ -46,6 +48,26 @@ def evaluate(folder: Path, name: str, distributed: bool) -> None:
     save_per_query(folder / f"{name}.npz", values)
 
 
+def tell_classes(folder: Path, name: str, distributed: bool) -> None:
+    """Zero-shot figures; `work` is how many classes this process has judged."""
+    judged = []
+    zero_shot_judge._CLASS_BLOCK = 2
+    original = zero_shot_judge.class_detections
+    zero_shot_judge.class_detections = lambda *given: judged.append(given[2]) or original(*given)
+    try:
+        evaluated, train = random_hierarchy(0), random_hierarchy(1, images=20)
+        support = draw_support(train, evaluated, shots=3, draws=2)
+        rng = np.random.default_rng(3)
+        result, values = evaluate_zero_shot(
+            rng.normal(size=(evaluated.num_nodes, 24)), evaluated, rng.normal(size=(len(support.nodes), 24)), support,
+            1.0, resamples=20, map_resamples=10, distributed=distributed,
+        )  # fmt: skip
+    finally:
+        zero_shot_judge.class_detections = original
+    (folder / f"{name}-zero-shot.json").write_text(json.dumps({"result": result, "work": len(judged)}))
+    save_per_query(folder / f"{name}-zero-shot.npz", values)
+
+
 def fail_on_one(folder: Path) -> None:
     """A score that is NaN in the tiles of the second process only."""
     from hf_hyperbolic.evaluation import parent_to_child
@@ -71,6 +93,7 @@ def main() -> None:
     dist.init_process_group("gloo")
     assert dist.get_world_size() == 2
     evaluate(folder, f"rank{dist.get_rank()}", distributed=True)
+    tell_classes(folder, f"rank{dist.get_rank()}", distributed=True)
     fail_on_one(folder)
     dist.destroy_process_group()
 

@@ -1,6 +1,7 @@
 """The zero-shot section of the report, and curves with their bands."""
 
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -44,6 +45,27 @@ def test_section_holds_the_numbers_of_the_results(split, with_zero_shot, metrics
     assert "&lt;b&gt;door" in section
     assert "<b>door" not in section
     assert "means over 2 draws" in section
+
+
+def test_a_model_that_was_trained_on_the_data_is_not_called_zero_shot(with_zero_shot):
+    def with_training(*here):
+        found = {}
+        for (name, result), one in zip(with_zero_shot.items(), here, strict=False):
+            about = result["zero_shot_about"]
+            note = ["zero_shot: the model was trained on it"] if one else []
+            found[name] = result | {"zero_shot_about": about | {"trained_here": one, "notes": note}}
+        return found
+
+    names = list(with_zero_shot)[:2]
+    elsewhere, here = with_training(False, False), with_training(True, True)
+    assert "on a data set that the model was not trained on?" in zero_shot_section(elsewhere)
+    assert "Not zero-shot here" in zero_shot_section(here)
+    assert "not trained on" not in zero_shot_section(here)
+    for text in (zero_shot_section(here), format_table(here)):
+        assert "he model was trained on it" in text
+    other = with_training(False, True)
+    assert f"note: zero_shot: the model was trained on it ({names[1]})" in format_table(other)
+    assert f"The model was trained on it ({escape(names[1])})." in zero_shot_section(other)
 
 
 def test_no_section_without_figures(results):

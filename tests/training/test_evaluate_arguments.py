@@ -3,11 +3,14 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hf_hyperbolic.evaluation import paired_difference
 from hf_hyperbolic.training.ground import read_ground
+from hf_hyperbolic.training.output_names import file_name, file_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +47,49 @@ def test_figures_on_another_data_set_go_to_a_folder_of_their_own(script):
     other = script.EvaluateArguments(checkpoint="openai/clip-vit-base-patch16")
     assert other.folder("coco", False) == Path("outputs/evaluation/openai-clip-vit-base-patch16-coco-val")
     assert script.EvaluateArguments(run="x", output_dir="here").folder("coco", False) == Path("here")
+
+
+def test_what_one_name_stands_for_does_not_replace_what_another_does(script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("a", "b"):
+        (tmp_path / place / "coco").mkdir(parents=True)
+
+    def evaluated(data, **settings):
+        options = script.EvaluateArguments(**settings)
+        folder = options.folder(data, own_data=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(json.dumps({"options": vars(options), "data": data}))
+        return folder.name
+
+    assert [evaluated("coco", checkpoint=name) for name in ("me/x-y", "me-x/y", "me/x-y")] == [
+        "me-x-y-coco-val", "me-x-y-coco-val-2", "me-x-y-coco-val",
+    ]  # fmt: skip
+    sets = [evaluated(f"{place}/coco", run="run") for place in ("a", "b", "a", "./b")]
+    assert sets == [f"evaluation-coco-val{end}" for end in ("", "-2", "", "-2")]
+    (tmp_path / "run" / sets[0] / "results.json").write_text("{")
+    assert evaluated("a/coco", run="run") == "evaluation-coco-val-3", "what cannot be read is left alone"
+
+
+def test_file_names():
+    assert file_name("plain \u732b/caf\u00e9_1") == "plain-\u732b-caf\u00e9-1"
+    assert file_name("cafe\u0301") == "caf\u00e9"
+    assert file_name("...") == "unnamed"
+    names = ["plain x-y", "plain x_y", "Plain X y", "plain x-y-2", "untrained"]
+    assert file_names(names) == ["plain-x-y", "plain-x-y-2", "Plain-X-y-3", "plain-x-y-2-2", "untrained"]
+
+
+def test_zero_shot_differences_resample_whole_images(script):
+    images = np.repeat(np.arange(12), 10)
+    right = np.repeat(np.random.default_rng(0).integers(0, 2, 12), 10).astype(float)
+    one, other = (
+        SimpleNamespace(name=name, curvature=0.0, measures=dict.fromkeys(("children", "parents"), "cosine"))
+        for name in ("one", "other")
+    )
+    values = {"one": {"zero_shot/cosine/accuracy": right}, "other": {"zero_shot/cosine/accuracy": 0 * right}}
+    found = script.compare(one, [other], values, images)["other"]["zero-shot, accuracy"]
+    # all boxes of an image alike: as sure as of 12 units, one an image
+    expected = paired_difference(right[::10], np.zeros(12))
+    assert found == {**expected, "units": 120}
 
 
 def test_a_checkpoint_of_unknown_training_needs_data(script, tmp_path):

@@ -23,6 +23,7 @@ from transformers import (
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, make_image_processor
 from hf_hyperbolic.data.boxes import BoxTable
 from hf_hyperbolic.data.hierarchy import build_hierarchy
+from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.sources import Split
 from hf_hyperbolic.training.systems import pretrained, told_apart
@@ -144,6 +145,41 @@ def test_settings_beside_a_checkpoint_are_those_it_was_trained_with(tmp_path):
     assert system.settings()["learning_rate"] == system.args.learning_rate
 
 
+def looks(system):
+    return (
+        system.args.image_size, system.args.context, system.args.crop_mode, list(system.processor.image_mean),
+        list(system.processor.image_std), system.measures["children"], system.measures["parents"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "processor", "known"),
+    [
+        (None, True, False),
+        (None, False, False),
+        ({"image_size": 40, "context": 0.5, "crop_mode": "pad", "parents_measure": "distance"}, True, True),
+        ({"image_size": 40, "loss": "cosine", "a_later_setting": 3}, True, True),
+        ({"image_size": 40, "context": 0.2, "loss": "a_later_loss"}, False, False),
+    ],
+)
+def test_a_system_looks_and_ranks_as_the_encoder_of_its_checkpoint(settings, processor, known, split, tmp_path):
+    save_ours(tmp_path)
+    if not processor:
+        (tmp_path / "preprocessor_config.json").unlink()
+    if settings is not None:
+        (tmp_path / "arguments.json").write_text(json.dumps(settings))
+    encoder, system = ImageEncoder.from_pretrained(tmp_path, "cpu"), pretrained(str(tmp_path))
+    assert looks(system) == (
+        encoder.image_size, encoder.context, encoder.crop_mode, encoder.mean, encoder.std, encoder.measures["children"],
+        encoder.measures["parents"],
+    )  # fmt: skip
+    assert system.known == known
+    image = Image.open(split.table.image_files[0])
+    box = split.table.boxes[0]
+    expected = encoder.encode([image, image], [None, box])
+    np.testing.assert_allclose(system.embed(split, progress=False), expected, atol=1e-6)
+
+
 def test_two_checkpoints_of_one_name_are_told_apart(tmp_path):
     for place in ("a", "b"):
         save_ours(tmp_path / place / "model")
@@ -158,7 +194,7 @@ def test_what_is_no_vision_checkpoint_is_named(tmp_path, monkeypatch):
     BertModel(BertConfig(**TEXT, max_position_embeddings=8)).save_pretrained(tmp_path / "b")
     with pytest.raises(ValueError, match="takes no images"):
         pretrained(str(tmp_path / "b"))
-    with pytest.raises(FileNotFoundError, match="no such folder here, and as a model of the Hub"):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
         pretrained(str(tmp_path / "nothing"))
     with pytest.raises(FileNotFoundError, match="neither a checkpoint"):
         pretrained(str(tmp_path))
