@@ -32,8 +32,8 @@ from hf_hyperbolic.evaluation.bootstrap import multiplicities
 from hf_hyperbolic.evaluation.figures import figure, number
 from hf_hyperbolic.evaluation.nodes import active_boxes
 from hf_hyperbolic.evaluation.oracles import training_images
-from hf_hyperbolic.evaluation.sections import Evaluation
 from hf_hyperbolic.evaluation.ranking import named_cuts
+from hf_hyperbolic.evaluation.sections import Evaluation
 
 GROUPS = ("head", "middle", "tail")
 EVERY = "all"

@@ -75,7 +75,9 @@ def compare_seeds(
         [times @ paired / times.sum(1) for times in multiplicities(len(paired), resamples, np.random.default_rng(seed))]
     )
     of_units = float(drawn.var())
-    of_runs = [float(values.mean(1).var(ddof=1)) / len(values) if len(values) > 1 else 0.0 for values in (first, second)]
+    of_runs = [
+        float(values.mean(1).var(ddof=1)) / len(values) if len(values) > 1 else 0.0 for values in (first, second)
+    ]
     variance = of_units + sum(of_runs)
     # Welch-Satterthwaite; the units are so many that their part is taken as known
     spread = sum(v**2 / (len(x) - 1) for v, x in zip(of_runs, (first, second), strict=True) if len(x) > 1)
