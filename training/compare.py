@@ -176,6 +176,8 @@ def table(results: Mapping[str, list[Figures]]) -> str:
             spread = f" ({values.min():.{digits}f}-{values.max():.{digits}f})" if len(values) > 1 else ""
             cells.append(f"{values.mean():.{digits}f}{spread}")
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+    if {"HCL", "HyCoCLIP cones"} & set(results):
+        lines.append("HCL and HyCoCLIP take the object for the root: theirs is to have the child nearer the origin")
     for level in ("chance", "ceiling"):
         first = next(iter(results.values()))[0]
         lines.append(f"{level:<{width}}" + "".join(f"{_text(first[title][level]):>22}" for title in titles))

@@ -59,6 +59,8 @@ def convert_moco(checkpoint: Mapping[str, Any]) -> ResNetModel:
         ValueError: there is no query encoder in it, it is not a ResNet-50, or weights are missing.
     """
     state: Mapping[str, Tensor] = checkpoint.get("state_dict", checkpoint)
+    if not (isinstance(state, Mapping) and all(isinstance(key, str) for key in state)):
+        raise ValueError("the checkpoint holds no state_dict of named weights: this is no MoCo v2 checkpoint")
     encoder = {_ENCODER.sub("", key): value for key, value in state.items() if _ENCODER.match(key)}
     if not encoder:
         raise ValueError(

@@ -32,6 +32,7 @@ from hf_hyperbolic.evaluation.bootstrap import multiplicities
 from hf_hyperbolic.evaluation.figures import figure, number
 from hf_hyperbolic.evaluation.nodes import active_boxes
 from hf_hyperbolic.evaluation.oracles import training_images
+from hf_hyperbolic.evaluation.ranking import named_cuts
 from hf_hyperbolic.evaluation.sections import Evaluation
 
 GROUPS = ("head", "middle", "tail")
@@ -189,7 +190,7 @@ def add_by_class(run: Evaluation, train_hierarchy: Hierarchy | None) -> None:
 
     task = parent_to_child.prepare(hierarchy)
     query, label = np.nonzero(task.query_labels)
-    cuts = {f"recall@{parent_to_child.k_name(k)}": task.cuts(k) for k in run.settings.ks}
+    cuts = {f"recall@{name}": task.cuts(k) for name, k in named_cuts(run.settings.ks).items()}
     boxes_of_class = task.label_counts()[label]
     _add(
         run, "parent_to_child", Units(label, task.queries[query]), groups, run.class_recall,

@@ -22,7 +22,8 @@ import numpy as np
 
 from hf_hyperbolic.data.overlap import intersection_over_union
 
-IOU_THRESHOLDS: tuple[float, ...] = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+# to the last bit those of pycocotools, whose 0.9 is a little less
+IOU_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
 MAX_DETECTIONS = 100
 # cells of a (resamples, detections) block of weights: 16 MB of float64

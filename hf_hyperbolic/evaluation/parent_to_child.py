@@ -33,7 +33,7 @@ from hf_hyperbolic.evaluation.full_ranking import (
 from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer, active_boxes, scenes, tiles
 from hf_hyperbolic.evaluation.optimal_transport import Ground, label_distance
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_tiles
-from hf_hyperbolic.evaluation.ranking import K, expected_average_precision, k_name, refuse_nan, resolve_k
+from hf_hyperbolic.evaluation.ranking import K, expected_average_precision, named_cuts, refuse_nan, resolve_k
 from hf_hyperbolic.evaluation.threads import row_blocks, spread
 
 KS: tuple[K, ...] = (10, 100, 0.1, 0.5, 0.8)
@@ -139,9 +139,10 @@ def per_query(
         processes: that share the queries; each gets the figures of all.
 
     Raises:
-        ValueError: a score is NaN.
+        ValueError: a score is NaN, or two cut-offs would have one name.
     """
-    cuts = {k_name(k): task.cuts(k) for k in ks}
+    named = named_cuts(ks)
+    cuts = {name: task.cuts(k) for name, k in named.items()}
     counts = task.label_counts()
     # small numbers stay in cache while they are put in the order of a ranking
     gallery_labels = task.gallery_labels.astype(np.int16 if len(counts) <= np.iinfo(np.int16).max else np.int32)
@@ -170,7 +171,7 @@ def per_query(
         spread(of_rows, row_blocks(queries))
         wanted = task.relevant_distribution(rows)
         figures, of_class = {}, {}
-        for column, (name, k) in enumerate(zip(cuts, ks, strict=True)):
+        for column, (name, k) in enumerate(named.items()):
             found = retrieved[:, column]
             hits, used = np.where(held, found, 0).sum(1), np.minimum(cut[:, column], eligible)
             with np.errstate(invalid="ignore"):  # a scorer that excludes all there is: 0 / 0, undefined
@@ -215,8 +216,8 @@ def chance(
     size, relevant = task.gallery_sizes(), task.num_relevant()
     repeats = max(1, -(-rankings // len(task.queries)))
     levels = {"average_precision": float(expected_average_precision(relevant, size).mean())}
-    for k in ks:
-        name, cut = k_name(k), task.cuts(k)
+    for name, k in named_cuts(ks).items():
+        cut = task.cuts(k)
         levels[f"recall@{name}"] = _mean(cut / size)
         levels[f"ot@{name}"] = _random_distance(task, cut, repeats, ground, rng)
         if isinstance(k, int):
@@ -244,8 +245,8 @@ def ceiling(task: ParentToChild, ks: Sequence[K] = KS, ground: Ground = "index")
     """What a ranking with every relevant box first reaches: figure -> mean; for OT see the module's docstring."""
     relevant, counts = task.num_relevant(), task.label_counts()
     levels = {"average_precision": 1.0}
-    for k in ks:
-        name, cut = k_name(k), task.cuts(k)
+    for name, k in named_cuts(ks).items():
+        cut = task.cuts(k)
         found = np.minimum(cut, relevant)
         levels[f"recall@{name}"] = float((found / relevant).mean())
         distances = np.empty(len(cut))

@@ -67,7 +67,8 @@ def map_shared(
         what: is named beside the progress bar, which shows when this takes long and is looked at; None for no bar.
 
     Raises:
-        Exception: what `function` raised, on every process, so that none waits for one that has failed.
+        Exception: what `function` raised, on its process, and on the others a RuntimeError that says the same: none
+            waits for one that has failed.
     """
     mine = items[processes.share(len(items))]
     found: list[Found] = []
@@ -80,10 +81,14 @@ def map_shared(
         if processes.count == 1:
             raise
         failure = error
-    parts = processes.gather((found, failure))
-    for _, failed in parts:
+    # not the error itself: some cannot be sent
+    what_failed = None if failure is None else f"{type(failure).__name__}: {failure}"
+    parts = processes.gather(([], what_failed) if failure is not None else (found, None))
+    if failure is not None:
+        raise failure
+    for rank, (_, failed) in enumerate(parts):
         if failed is not None:
-            raise failed
+            raise RuntimeError(f"process {rank} failed: {failed}")
     return [result for results, _ in parts for result in results]
 
 

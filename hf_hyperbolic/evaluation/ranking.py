@@ -145,6 +145,20 @@ def k_name(k: K) -> str:
     return f"{100 * k:g}%" if isinstance(k, float | np.floating) else str(k)
 
 
+def named_cuts(ks: Sequence[K]) -> dict[str, K]:
+    """Cut-offs by the name that their figures have after `@`; each once.
+
+    Raises:
+        ValueError: two that differ would have one name, as 0.3333331 and 0.3333332.
+    """
+    named: dict[str, K] = {}
+    for k in ks:
+        k = float(k) if isinstance(k, float | np.floating) else int(k)
+        if named.setdefault(k_name(k), k) != k:
+            raise ValueError(f"the cut-offs {named[k_name(k)]} and {k} would both be called {k_name(k)}: drop one")
+    return named
+
+
 def precision_at(ranking: Ranking, k: int) -> torch.Tensor:
     """Share of the first k that is relevant, (Q,) float64.
 

@@ -32,9 +32,13 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 
     if threads <= 1:
         return [without_gradients(item) for item in items]
-    # the number set is that of the thread that sets it
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(without_gradients, items))
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(without_gradients, items))
+    finally:
+        # the number set is that of the thread that sets it, and of every thread that starts later
+        torch.set_num_threads(before)
 
 
 def row_blocks(rows: int) -> list[slice]:

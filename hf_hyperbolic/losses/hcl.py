@@ -30,13 +30,15 @@ def hcl_loss(
     """Cosine contrast plus `hyperbolic_weight` times InfoNCE on minus the hyperbolic distance.
 
     The hyperbolic term looks one way only: a region is the row, the objects in it are its positives, and objects it
-    does not hold are the negatives (Ge et al. 2023, equation 3). HCL's hierarchy is the other way round than ours, the
-    object the root and the scene its descendant; no term says so, the distance being symmetric: an object lies near the
-    origin where it has to be near many scenes. Distances in the Poincare ball are those on the hyperboloid.
+    does not hold are the negatives, scenes being neither (Ge et al. 2023, equation 3). HCL's hierarchy is the other
+    way round than ours, the object the root and the scene its descendant; no term says so, the distance being
+    symmetric: an object lies near the origin where it has to be near many scenes. Distances in the Poincare ball are
+    those on the hyperboloid.
 
     HCL's Euclidean contrast is between two views of one object, which the batches here do not hold; it is taken on the
-    pairs that every system is given, so that all see the same data. Embeddings are not clipped to a ball of fixed
-    radius: on the hyperboloid nothing overflows.
+    pairs that every system is given, so that all see the same data. The published temperature is fixed at 0.2;
+    training here starts there and learns it, as of every system. Embeddings are not clipped to a ball of fixed radius:
+    on the hyperboloid nothing overflows.
 
     Args:
         embeds: (N, D) space components.
@@ -52,8 +54,10 @@ def hcl_loss(
     """
     contrast = cosine_loss(embeds, masks, temperature, own_weight)
     logits = -lorentz.pairwise_distance(embeds, embeds, curvature) / temperature
-    symmetric = undirected(masks)
-    hyperbolic = multi_positive_info_nce(logits, masks.own, ~(symmetric.ignored | masks.cross))
+    # a node that nothing in the batch holds is a full scene
+    objects = (masks.own | masks.cross).any(0)
+    left_out = undirected(masks).ignored | masks.cross | ~objects
+    hyperbolic = multi_positive_info_nce(logits, masks.own, ~left_out)
     return LossOutput(
         loss=contrast.loss + hyperbolic_weight * hyperbolic,
         parent_to_child=contrast.parent_to_child,

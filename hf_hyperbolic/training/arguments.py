@@ -190,7 +190,9 @@ class TrainArguments:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
         if self.loss != "angle" and self.own_weight:
-            raise ValueError("--own_weight is of the angle loss; that of contrasts is --similarity_own_weight")
+            raise ValueError(
+                f"--own_weight is of the angle loss; that of --loss {self.loss} is --similarity_own_weight"
+            )
         if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
             raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")
         if self.mated_boxes_per_scene and not self.mates_per_box:

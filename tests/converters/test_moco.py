@@ -103,6 +103,9 @@ def test_the_folder_is_a_backbone_to_train_from(published, tmp_path):
 def test_what_is_no_moco_checkpoint_is_named(published):
     with pytest.raises(ValueError, match="no MoCo v2 checkpoint"):
         convert_moco({"state_dict": {"conv1.weight": torch.zeros(1)}})
+    for strange in ({"state_dict": [1]}, {0: torch.zeros(1)}):
+        with pytest.raises(ValueError, match="no state_dict of named weights"):
+            convert_moco(strange)
     state = dict(published["state_dict"])
     del state["module.encoder_q.layer3.5.conv2.weight"]
     with pytest.raises(ValueError, match="1 of its weights are missing"):

@@ -12,7 +12,8 @@ def test_with_one_seed_it_is_the_paired_bootstrap():
     found, single = compare_seeds(a[None], b[None], resamples=4000), paired_difference(a, b, resamples=4000)
     assert found.difference == pytest.approx(single["value"])
     assert found.units == single["units"] == 398
-    assert (found.low, found.high) == pytest.approx((single["low"], single["high"]), abs=0.004)
+    # a normal interval and a percentile interval of the same resamples
+    assert (found.low, found.high) == pytest.approx((single["low"], single["high"]), abs=0.003)
 
 
 def test_runs_that_differ_widen_the_interval():
@@ -25,18 +26,19 @@ def test_runs_that_differ_widen_the_interval():
     assert unsure.difference == pytest.approx(steady.difference)
 
 
-def test_covers_the_truth_about_as_often_as_it_says():
-    """Many runs and many units, so that the bootstrap's own assumption holds."""
+@pytest.mark.parametrize(("runs", "noise"), [(3, 0.0), (3, 0.5), (20, 0.5)])
+def test_covers_the_truth_about_as_often_as_it_says(runs, noise):
+    """Runs differ more than units (the hard case) or as much as these; three runs tell little of how much."""
     rng = np.random.default_rng(2)
     covered = 0
     for trial in range(200):
-        effect = rng.normal(0, 0.3, size=(2, 20, 1))
+        effect = rng.normal(0, 0.3, size=(2, runs, 1))
         units = rng.normal(0, 1, size=60)
-        values = effect + units + rng.normal(0, 0.5, size=(2, 20, 60))
-        found = compare_seeds(values[0], values[1], resamples=300, seed=trial)
+        values = effect + units + rng.normal(0, noise, size=(2, runs, 60)) + rng.normal(0, noise, size=(2, 1, 60))
+        found = compare_seeds(values[0], values[1], resamples=200, seed=trial)
         covered += found.low <= 0 <= found.high
-    # binomial(200, .95) has a standard deviation of 3; few runs make the interval a little narrow
-    assert 175 <= covered <= 200
+    # binomial(200, .95) has a standard deviation of 3
+    assert 181 <= covered <= 200
 
 
 @pytest.mark.parametrize(

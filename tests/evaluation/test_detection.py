@@ -15,8 +15,9 @@ from hf_hyperbolic.evaluation.detection import (
 )
 
 
-def random_boxes(seed, images=6, boxes=8, classes=3, near=0.5):
-    """Boxes of which many lie nearly on each other, so that neighbours compete for the same truth."""
+def random_boxes(seed, images=6, boxes=8, classes=3, near=0.5, unit=1.0):
+    """Boxes of which many lie nearly on each other, so that neighbours compete for the same truth; coordinates are
+    multiples of `unit`."""
     rng = np.random.default_rng(seed)
     xyxy = []
     for _ in range(images):
@@ -31,7 +32,7 @@ def random_boxes(seed, images=6, boxes=8, classes=3, near=0.5):
             own.append(box)
         xyxy += own
     return (
-        np.array(xyxy, dtype=np.float64),
+        np.array(xyxy, dtype=np.float64) * unit,
         np.repeat(np.arange(images), boxes),
         rng.integers(0, classes, images * boxes),
         # few values, so that ties occur
@@ -88,10 +89,10 @@ def ours(boxes, images, labels, scores, weights=None, settled=None, **kwargs):
     return np.stack(columns, axis=2)
 
 
-@given(seed=st.integers(0, 10_000), near=st.sampled_from([0.0, 0.5, 0.9]))
+@given(seed=st.integers(0, 10_000), near=st.sampled_from([0.0, 0.5, 0.9]), unit=st.sampled_from([1.0, 0.73, 0.1]))
 @settings(max_examples=40, deadline=None)
-def test_equals_pycocotools(seed, near):
-    boxes, images, labels, scores = random_boxes(seed, near=near)
+def test_equals_pycocotools(seed, near, unit):
+    boxes, images, labels, scores = random_boxes(seed, near=near, unit=unit)
     expected, mean = by_pycocotools(boxes, images, labels, scores)
     found = ours(boxes, images, labels, scores)[0]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)

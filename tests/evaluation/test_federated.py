@@ -10,6 +10,7 @@ from hf_hyperbolic.data.boxes import Federation
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation import EvaluationSettings, child_to_parent, entailment, evaluate_embeddings, nodes
 from hf_hyperbolic.evaluation import parent_to_child as down
+from hf_hyperbolic.evaluation.ranking import k_name
 
 KS = (2, 7, 0.3, 0.8)
 
@@ -81,7 +82,7 @@ def test_parent_to_child_ranks_what_is_known(case, make_scorer, monkeypatch):
             levels["recall"].append(cut / len(ranked))
             levels["precision"].append(sum(right) / len(ranked))
             levels["best"].append(min(cut, sum(right)) / sum(right))
-        name = down.k_name(k)
+        name = k_name(k)
         np.testing.assert_allclose(found.figures[f"recall@{name}"], values["recall"], atol=1e-12)
         np.testing.assert_allclose(found.figures[f"ot@{name}"], values["ot"], atol=1e-9)
         np.testing.assert_allclose(found.figures["average_precision"], values["ap"], atol=1e-12)

@@ -244,13 +244,20 @@ def test_rows_added_before_survive_a_bad_one(metric):
         ({"ground": "tree", "parents": {"a": None}}, "class_names must give the name of each class"),
         ({"ground": "tree", "parents": "none.json", "class_names": ["a", "b", "c"]}, "none.json: no such file"),
         ({"confidence": 95}, r"confidence must lie in \(0, 1\), got 95"),
-        ({"resamples": 0}, "resamples must be at least 1, got 0"),
+        ({"resamples": 0}, "resamples must be a whole number of at least 1, got 0"),
+        ({"resamples": 10.5}, r"resamples must be a whole number of at least 1, got 10\.5"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
     ],
 )
 def test_options_that_do_not_fit(metric, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         metric.compute(predictions=[[1, 0, 0]], references=[[0, 1, 0]], **options)
     assert len(metric) == 0
+    metric.add_batch(predictions=[[1, 0, 0]], references=[[0, 1, 0]])
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        metric.compute(**options)
+    assert len(metric) == 1, "what was added is still there"
+    metric.compute()
 
 
 @pytest.mark.parametrize("case", hub_cases)

@@ -11,6 +11,7 @@ from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation import EvaluationSettings, child_to_parent, evaluate_embeddings
 from hf_hyperbolic.evaluation import parent_to_child as down
 from hf_hyperbolic.evaluation.oracles import class_count, class_prevalence, training_images
+from hf_hyperbolic.evaluation.ranking import k_name
 
 # class2 of the split is unknown in training; the names stand in another order there
 TRAIN_NAMES = ("class4", "class0", "other", "class1", "class3")
@@ -78,7 +79,7 @@ def test_prevalence_figures_equal_a_naive_expectation(case) -> None:
             right = task.query_labels[query, task.gallery_labels][known]
             cut = down.resolve_k(k, int(known.sum()))
             expected.append(expected_share(worth[known], right, cut) / right.sum())
-        found = np.stack([draw[f"recall@{down.k_name(k)}"] for draw in draws])
+        found = np.stack([draw[f"recall@{k_name(k)}"] for draw in draws])
         assert (np.abs(found.mean(0) - expected) < 5 * found.std(0) / 20 + 1e-9).all()
         assert found.std(0).max() > 0, "boxes of a class that straddle the cut are taken by chance"
 

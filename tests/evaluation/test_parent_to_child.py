@@ -7,6 +7,7 @@ from hf_hyperbolic.evaluation import nodes
 from hf_hyperbolic.evaluation import parent_to_child as protocol
 from hf_hyperbolic.evaluation.nodes import active_boxes
 from hf_hyperbolic.evaluation.optimal_transport import ClassTree
+from hf_hyperbolic.evaluation.ranking import k_name
 
 KS = (3, 0.1, 0.5, 0.8)
 LEVELS = (0.0, 0.25, 0.5, 1.0)
@@ -42,7 +43,7 @@ def test_figures_equal_a_naive_loop(make_hierarchy, make_scorer, seed: int, monk
     found, _, _ = protocol.per_query(task, make_scorer(matrix), KS, LEVELS)
     for k in KS:
         cut = protocol.resolve_k(k, len(task.gallery))
-        name = protocol.k_name(k)
+        name = k_name(k)
         expected = naive(hierarchy, matrix, cut)
         np.testing.assert_allclose(found[f"recall@{name}"], expected["recall"], atol=1e-12)
         np.testing.assert_allclose(found[f"ot@{name}"], expected["ot"], atol=1e-9)

@@ -68,6 +68,8 @@ def test_two_processes_share_zero_shot_and_find_what_one_finds(run, monkeypatch)
 def test_what_fails_on_one_process_fails_on_all(run) -> None:
     for rank in (0, 1):
         assert "NaN cannot be ranked" in (run / f"failed{rank}.txt").read_text()
+    assert (run / "unsendable0.txt").read_text().startswith("RuntimeError: process 1 failed: ValueError: <unlocked")
+    assert (run / "unsendable1.txt").read_text().startswith("ValueError: <unlocked")
 
 
 @pytest.mark.parametrize(("items", "count"), [(10, 1), (10, 3), (3, 5), (0, 2), (7, 7)])

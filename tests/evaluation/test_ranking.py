@@ -153,3 +153,10 @@ def test_leaving_out_equals_masking_scores(drawn, depth: int, seed: int) -> None
         for k in range(1, depth + 1):
             mine, theirs = ranking.precision_at(found, k), ranking.precision_at(expected, k)
             torch.testing.assert_close(mine, theirs, equal_nan=True)
+
+
+def test_cut_offs_of_one_name_are_one_or_refused():
+    assert ranking.named_cuts((10, 10, np.int64(10), 0.5, np.float32(0.5))) == {"10": 10, "50%": 0.5}
+    assert all(type(k) in (int, float) for k in ranking.named_cuts((np.int64(3), np.float64(0.2))).values())
+    with pytest.raises(ValueError, match="would both be called"):
+        ranking.named_cuts((0.3333331, 0.3333332))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,23 @@ def fail_on_one(folder: Path) -> None:
 
     try:
         parent_to_child.per_query(task, scorer, processes=Processes.of_group())
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         (folder / f"failed{dist.get_rank()}.txt").write_text(str(error))
+
+
+def fail_unsendably(folder: Path) -> None:
+    """An error on the second process that cannot be pickled."""
+    from hf_hyperbolic.evaluation.processes import Processes, map_shared
+
+    def fail(item: int) -> int:
+        if item:
+            raise ValueError(threading.Lock())
+        return item
+
+    try:
+        map_shared(fail, [0, 1], Processes.of_group())
+    except (ValueError, RuntimeError) as error:
+        (folder / f"unsendable{dist.get_rank()}.txt").write_text(f"{type(error).__name__}: {error}")
 
 
 def main() -> None:
@@ -95,6 +111,7 @@ def main() -> None:
     evaluate(folder, f"rank{dist.get_rank()}", distributed=True)
     tell_classes(folder, f"rank{dist.get_rank()}", distributed=True)
     fail_on_one(folder)
+    fail_unsendably(folder)
     dist.destroy_process_group()
 
 

@@ -5,8 +5,9 @@ from transformers import ResNetConfig
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
 from hf_hyperbolic.data.relations import Relations
-from hf_hyperbolic.losses import PairMasks, angle_loss, cosine_loss
+from hf_hyperbolic.losses import PairMasks, angle_loss, cone_loss, cosine_loss, hcl_loss, single_positive_angle_loss
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.precision import resolve_precision
 
@@ -60,3 +61,40 @@ def test_a_precision_that_was_asked_for_is_kept(asked):
 def test_auto_is_bfloat16_only_where_it_is_native(monkeypatch, native, expected):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
     assert resolve_precision("auto", cpu=True) == expected
+
+
+def test_every_system_has_its_own_loss(model, batch):
+    embeds, masks = batch
+    c, tau = model.curvature, model.temperature
+    expected = {
+        "cosine": cosine_loss(embeds, masks, tau, 0.3),
+        "hcl": hcl_loss(embeds, masks, c, tau, own_weight=0.3),
+        "meru": cone_loss(embeds, masks, c, tau, own_weight=0.3),
+        "hycoclip": cone_loss(embeds, masks, c, tau, 0.1, 1.2, part_is_parent=True, own_weight=0.3),
+        "single_positive": single_positive_angle_loss(embeds, masks, c, tau),
+    }
+    found = {
+        name: objective(model, embeds, masks, TrainArguments(loss=name, similarity_own_weight=0.3))[1]
+        for name in expected
+    }
+    for name, loss in expected.items():
+        assert found[name]["loss"] == pytest.approx(loss.loss.item(), rel=1e-6), name
+        assert "loss_similarity" not in found[name]
+    assert len({round(parts["loss"], 4) for parts in found.values()}) == len(expected)
+
+
+def test_a_hierarchy_the_other_way_round_is_not_judged_by_the_angle_at_the_whole():
+    """Embeddings that satisfy HyCoCLIP's cones entirely would have an AUC of 0 by beta."""
+    assert ranking_measures(TrainArguments(loss="hycoclip"))["pairs"] == "distance"
+    assert ranking_measures(TrainArguments(loss="hcl"))["pairs"] == "distance"
+    assert ranking_measures(TrainArguments(loss="meru"))["pairs"] == "beta"
+    assert ranking_measures(TrainArguments(loss="single_positive"))["pairs"] == "beta"
+
+
+def test_settings_of_other_systems_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="needs --geometry lorentz"):
+        TrainArguments(loss="meru", geometry="euclidean")
+    with pytest.raises(ValueError, match="own_weight"):
+        TrainArguments(loss="hcl", own_weight=0.5)
+    with pytest.raises(ValueError, match="--loss must be one of"):
+        TrainArguments(loss="clip")

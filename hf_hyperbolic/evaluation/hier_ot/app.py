@@ -10,6 +10,7 @@ import gradio as gr
 
 from tests import test_cases  # type: ignore
 
+MOST_RESAMPLES = 10_000
 FOLDER = Path(__file__).resolve().parent
 metric = evaluate.load(str(FOLDER / "hier_ot.py"))  # type: ignore[attr-defined]
 
@@ -27,6 +28,8 @@ def compute(predictions: str, references: str, options: str) -> dict[str, Any]:
         raise gr.Error('options must be an object, for example {"ground": "index"}')
     if isinstance(given.get("parents"), str):
         raise gr.Error("parents must be a list or a map: this page reads no files")
+    if isinstance(given.get("resamples"), int) and given["resamples"] > MOST_RESAMPLES:
+        raise gr.Error(f"resamples: at most {MOST_RESAMPLES} on this page")
     try:
         return metric.compute(predictions=read["predictions"], references=read["references"], per_query=True, **given)
     except (ValueError, TypeError) as error:

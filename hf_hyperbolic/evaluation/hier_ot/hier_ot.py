@@ -126,8 +126,9 @@ class HierOt(evaluate.Metric):  # type: ignore[name-defined]
         """
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
-        if resamples < 1:
-            raise ValueError(f"resamples must be at least 1, got {resamples}")
+        for name, value, least in (("resamples", resamples, 1), ("seed", seed, 0)):
+            if not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
         classes, rows = (self._classes, len(self)) if len(self) else (None, 0)
         if predictions is not None or references is not None:
             predictions, references = self._checked(predictions, references, "predictions[{}]", "references[{}]")
