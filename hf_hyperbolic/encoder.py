@@ -31,7 +31,10 @@ Box = Sequence[float] | np.ndarray
 _IMMATERIAL = frozenset(
     {
         "_name_or_path", "_attn_implementation", "architectures", "auto_map", "dtype", "torch_dtype", "name_or_path",
-        "transformers_version", "id2label", "label2id",
+        "transformers_version", "id2label", "label2id", "output_attentions", "output_hidden_states", "return_dict",
+        "problem_type", "is_encoder_decoder", "chunk_size_feed_forward",
+        # where training starts, or what the loss alone looks at: the weights hold what became of it
+        "alpha_init", "curvature_init", "learn_curvature", "temperature_init", "temperature_bounds",
     }
 )  # fmt: skip
 
@@ -166,7 +169,8 @@ class ImageEncoder:
     def fingerprint(self) -> str:
         """SHA-256 of weights, configuration and preprocessing: equal where embeddings may be compared."""
         digest = hashlib.sha256()
-        config = _material(self.model.config.to_dict())
+        # what differs from the defaults: a new setting in a later transformers must not make it another model
+        config = _material(self.model.config.to_diff_dict())
         digest.update(json.dumps([config, self.preprocessing], sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -246,6 +250,7 @@ _EXAMPLE = "such as outputs/demo/best"
 
 def _load_model(name: str, **kwargs: Any) -> HyperbolicCLIPVisionModel | PlainVisionModel:
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
+    kwargs["use_safetensors"] = True  # no pickle, whoever named the checkpoint
     if model_type(name, **hub) == HyperbolicCLIPVisionConfig.model_type:
         return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
     return load_plain(name, **kwargs)

@@ -177,3 +177,26 @@ def test_what_is_no_checkpoint(tmp_path, checkpoint):
     (checkpoint / "arguments.json").write_text("{")
     with pytest.raises(ValueError, match=r"arguments\.json is not JSON"):
         ImageEncoder.from_pretrained(checkpoint)
+
+
+def test_settings_that_change_no_embedding_leave_the_fingerprint(checkpoint):
+    encoder = ImageEncoder.from_pretrained(checkpoint, "cpu")
+    before = encoder.fingerprint
+    config = json.loads((checkpoint / "config.json").read_text())
+    config |= {"output_hidden_states": True, "temperature_init": 0.5, "learn_curvature": False, "new_in_a_later": None}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    assert ImageEncoder.from_pretrained(checkpoint, "cpu").fingerprint != before  # a setting nobody knows may matter
+    del config["new_in_a_later"]
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    assert ImageEncoder.from_pretrained(checkpoint, "cpu").fingerprint == before
+    config["max_radius"] = 3.0
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    assert ImageEncoder.from_pretrained(checkpoint, "cpu").fingerprint != before
+
+
+def test_pickled_weights_are_not_loaded(checkpoint):
+    model = ImageEncoder.from_pretrained(checkpoint, "cpu").model
+    (checkpoint / "model.safetensors").unlink()
+    torch.save(model.state_dict(), checkpoint / "pytorch_model.bin")
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        ImageEncoder.from_pretrained(checkpoint, "cpu")

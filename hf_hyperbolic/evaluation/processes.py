@@ -1,7 +1,8 @@
 """Tiles of queries shared out over the processes of a distributed run.
 
 A tile is worked on whole by one process, and results come together in the order of the queries: each process then holds
-what one process alone would have found, to the last bit, since every matrix product has the shape it has there.
+what one process alone would have found, to the last bit where processes have equal numbers of threads, since every
+matrix product has the shape it has there.
 """
 
 from collections.abc import Callable, Sequence
