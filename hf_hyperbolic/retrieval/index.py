@@ -1,7 +1,7 @@
 """An index on disk: embeddings of images and boxes with what they are of, searched in both directions."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from PIL import Image
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.data.images import decode
 from hf_hyperbolic.retrieval.encoders import Box, Encoder
-from hf_hyperbolic.retrieval.index_filter import Where, check_where, passing
+from hf_hyperbolic.retrieval.index_filter import Competing, Where
 from hf_hyperbolic.retrieval.index_manifest import Manifest
 from hf_hyperbolic.retrieval.index_results import Found, Results
 from hf_hyperbolic.retrieval.index_rows import IndexRows
@@ -31,6 +31,7 @@ class Index(IndexRows):
     def __init__(self, folder: Path, manifest: Manifest, encoder: Encoder | str | os.PathLike[str] | None) -> None:
         super().__init__(folder, manifest)
         self._given = encoder
+        self._competing = Competing(self.tables)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], encoder: Encoder | str | os.PathLike[str] | None = None) -> "Index":
@@ -174,7 +175,7 @@ class Index(IndexRows):
             raise ValueError(f"steps must be at least 2, got {steps}")
         query, itself = self._query(image, box)
         points = lorentz.geodesic_to_origin(torch.from_numpy(query[0]), steps, self.curvature)[:-1]
-        rows, scores, candidates = self._best(points, 1 + len(itself), "distance", "parents", where, None)
+        rows, scores, candidates = self._best(points, 1 + len(itself), "distance", "parents", where, None, itself)
         met: dict[int, tuple[float, float]] = {}
         for step in range(len(points) if rows.shape[1] else 0):
             others = [place for place in range(rows.shape[1]) if rows[step, place] not in itself]
@@ -182,7 +183,7 @@ class Index(IndexRows):
                 met[int(rows[step, others[0]])] = float(scores[step, others[0]]), step / (steps - 1)
         chosen = list(met)
         found = self._found(chosen, [met[row][0] for row in chosen], [met[row][1] for row in chosen])
-        return Results(found, "distance", "path", candidates - len(itself))
+        return Results(found, "distance", "path", candidates)
 
     def search(
         self,
@@ -223,10 +224,11 @@ class Index(IndexRows):
         measure = measure or self._measure(direction)
         query, itself = self._query(image, box)
         flag = _FLAGS[direction]
-        rows, scores, candidates = self._best(torch.from_numpy(query), k + len(itself), measure, direction, where, flag)
+        asked = torch.from_numpy(query)
+        rows, scores, candidates = self._best(asked, k + len(itself), measure, direction, where, flag, itself)
         kept = [place for place, row in enumerate(rows[0].tolist()) if row not in itself][:k]
         found = self._found(rows[0, kept].tolist(), scores[0, kept].tolist())
-        return Results(found, measure, direction, candidates - len(itself))
+        return Results(found, measure, direction, candidates)
 
     def _query(self, image: Query, box: Box | None) -> tuple[np.ndarray, set[int]]:
         """(1, D) embedding, and the rows that are the query itself."""
@@ -251,12 +253,12 @@ class Index(IndexRows):
         direction: str,
         where: Where | None,
         flag: str | None,
+        itself: Collection[int] = (),
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """(Q, m) rows and scores, best first, ties to the lower row, and how many items competed."""
+        """(Q, m) rows and scores, best first, ties to the lower row, and how many items competed beside `itself`."""
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        tables = self.tables() if where or flag else []
-        wanted = check_where(where, tables) if where else {}
+        competing_rows = self._competing.rows(where, flag)
         rows = np.empty((len(queries), 0), dtype=np.int64)
         scores = np.empty((len(queries), 0), dtype=np.float32)
         candidates = 0
@@ -265,8 +267,10 @@ class Index(IndexRows):
             search(queries, queries[:0], k, measure, direction, self.curvature)
         for number, first in enumerate(self.first[:-1].tolist()):
             shard = self.shard(number)
-            competing = passing(shard.items, wanted, flag)
+            competing = competing_rows[number]
             candidates += len(shard.items) if competing is None else len(competing)
+            own = [row - first for row in itself if first <= row < first + len(shard.items)]
+            candidates -= len(own) if competing is None else int(np.isin(own, competing).sum())
             here = search(queries, shard.embeddings, k, measure, direction, self.curvature, rows=competing)
             rows = np.concatenate([rows, np.asarray(here.indices) + first], axis=1)
             scores = np.concatenate([scores, np.asarray(here.scores)], axis=1)

@@ -1,15 +1,13 @@
 """From a data set, or a folder of images, to an index on disk; a build that was stopped goes on where it was."""
 
-import hashlib
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -20,7 +18,8 @@ from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.retrieval.encoders import Encoder
 from hf_hyperbolic.retrieval.index_manifest import MANIFEST, SourceRecord
-from hf_hyperbolic.retrieval.index_work import CropWork, Items, as_it_is, nodes_by_image, plan_batches, scene_id
+from hf_hyperbolic.retrieval.index_source import enter, source_record
+from hf_hyperbolic.retrieval.index_work import CropWork, Items, as_it_is, nodes_by_image, plan_batches
 from hf_hyperbolic.retrieval.index_writer import SHARD_ROWS, IndexWriter
 
 FOLDER = "folder"
@@ -95,7 +94,8 @@ def build_index(
     directions. Otherwise a scene is only ever a parent, a box with nothing in it only ever a child.
 
     Where `path` holds an index that was being built from the same source, the build goes on after its last finished
-    shard, and the items are what they would have been.
+    shard, and the items are what they would have been. The same is one whose annotations, names and sizes of image
+    files are the same, in the same place.
 
     Args:
         path: folder of the index, made if it is not there.
@@ -117,14 +117,15 @@ def build_index(
         FileExistsError: the index was built from something else, and `append` is false.
         IndexLockedError: somebody else is writing to it.
         ModelMismatchError: another model made it.
-        ValueError: the source has no images, the index has another dtype or size of thumbnails than asked for, another
-            build of it is unfinished, an item's id is there already, or an embedding is NaN (named).
+        ValueError: the source has no images, the index has another dtype or size of thumbnails than asked for, a build
+            of another source is unfinished in it, it was built from files of the same names and sizes elsewhere, an
+            item's id is there already, or an embedding is NaN (named).
     """
     source.require_images()
     if batch_size < 1 or num_workers < 0:
         raise ValueError(f"batch_size must be at least 1 and num_workers 0; got {batch_size} and {num_workers}")
     hierarchy = (settings or source.exported or HierarchySettings()).build(source.table)
-    record = SourceRecord(name, split, source.format, _digest(source.table, hierarchy), source.table.num_images)
+    record = source_record(source, hierarchy, name, split)
     folder = Path(path).absolute()
     if (folder / MANIFEST).exists():
         writer = IndexWriter.append(folder, encoder, shard_rows)
@@ -139,48 +140,16 @@ def build_index(
             if asked is not None and asked != there:
                 raise ValueError(f"{folder} has {what} {there}, not {asked}: leave it out, or build another index")
         before = manifest.rows
-        record = _enter(writer, record, hierarchy, source.table, append)
-        resumed_at = record.images_done
-        broken = _fill(writer, record, hierarchy, source, batch_size, num_workers, progress)
-        return Built(folder, manifest.rows, manifest.rows - before, resumed_at, broken, record.skipped)
-
-
-def _enter(
-    writer: IndexWriter, record: SourceRecord, hierarchy: Hierarchy, table: BoxTable, append: bool
-) -> SourceRecord:
-    """The record of this source in the manifest: the one that is there, or a new one."""
-    manifest = writer.manifest
-    for there in manifest.sources:
-        if there.digest == record.digest and there.split == record.split:
-            return there
-    unfinished = manifest.unfinished
-    if unfinished:
-        raise ValueError(
-            f"{writer.folder} is an unfinished build from {_called(unfinished)}, {unfinished.images_done} of "
-            f"{unfinished.images} images; {_called(record)} is not that (or its annotations have changed since): "
-            "finish it first by the same command, or remove the folder"
-        )
-    if manifest.rows:
-        if not append:
-            made_of = ", ".join(map(_called, manifest.sources)) or "items added in Python"
-            raise FileExistsError(
-                f"{writer.folder} holds an index of {made_of} already: append {_called(record)} to it "
-                "(append=True, --append), or give another folder"
-            )
-        names = [scene_id(name, record.split) for name in table.image_ids.tolist()]
-        known = writer.first_known(pa.array(names, pa.string()))
-        if known is not None:
-            raise ValueError(
-                f"{_called(record)}: an item with the id {known!r} is in {writer.folder} already: ids are unique, give "
-                "another folder"
-            )
-    manifest.sources.append(record)
-    return record
+        place = enter(writer, record, source, append)
+        resumed_at = manifest.sources[place].images_done
+        broken = _fill(writer, place, hierarchy, source, batch_size, num_workers, progress)
+        rows = writer.manifest.rows
+        return Built(folder, rows, rows - before, resumed_at, broken, writer.manifest.sources[place].skipped)
 
 
 def _fill(
     writer: IndexWriter,
-    record: SourceRecord,
+    place: int,
     hierarchy: Hierarchy,
     source: Source,
     batch_size: int,
@@ -188,11 +157,12 @@ def _fill(
     progress: bool,
 ) -> list[str]:
     """Embeds and writes what is not done yet; the messages of broken images."""
+    record = writer.manifest.sources[place]
     nodes, start = nodes_by_image(hierarchy)
     batches = list(plan_batches(start, record.images_done, batch_size))
     work = CropWork(writer.encoder, source, hierarchy, nodes, start, batches, writer.manifest.thumbnails)
     items = Items(hierarchy, source.table, record.split)
-    shard = _NextShard(writer, record)
+    shard = _NextShard(writer, place)
     broken: list[str] = []
     loader = DataLoader(work, batch_size=None, num_workers=num_workers, collate_fn=as_it_is)
     bar = tqdm(
@@ -203,10 +173,10 @@ def _fill(
             for (first, last), (crops, kept, boxes, pictures, messages) in zip(batches, loader, strict=True):
                 embeddings = writer.encoder.encode_crops(crops, batch_size)
                 described = items.describe(nodes[start[first] : start[last]][kept], boxes, pictures, shard.next_row)
-                shard.add(embeddings, described, messages, last)
+                shard.add(_Part(embeddings, described, messages, last))
                 broken += messages
                 bar.update(int(start[last] - start[first]))
-                if len(shard.rows) >= writer.shard_rows or last == record.images or shard.is_old():
+                if shard.rows >= writer.shard_rows or last == record.images or shard.is_old():
                     shard.write()
         except KeyboardInterrupt:
             shard.write()
@@ -214,53 +184,55 @@ def _fill(
     return broken
 
 
+class _Part(NamedTuple):
+    """A batch that was embedded, and with it images up to `images_done`."""
+
+    embeddings: np.ndarray
+    items: list[dict[str, Any]]
+    broken: list[str]
+    images_done: int
+
+
 class _NextShard:
-    """What was embedded since the last shard was written."""
+    """What was embedded since the last shard was written.
 
-    def __init__(self, writer: IndexWriter, record: SourceRecord) -> None:
-        self.writer, self.record = writer, record
-        self._begin()
+    It may be interrupted between any two statements and written then: a part is there as a whole or not, and what the
+    manifest counts as done is not written again.
+    """
 
-    def _begin(self) -> None:
-        self.embeddings: list[np.ndarray] = []
-        self.rows: list[dict[str, Any]] = []
-        self.skipped: Counter[str] = Counter()
-        self.images_done = self.record.images_done
+    def __init__(self, writer: IndexWriter, place: int) -> None:
+        self.writer, self.place = writer, place
+        self.parts: list[_Part] = []
         self.since = time.monotonic()
 
     @property
+    def record(self) -> SourceRecord:
+        return self.writer.manifest.sources[self.place]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(part.items) for part in self.parts)
+
+    @property
     def next_row(self) -> int:
-        return self.writer.manifest.rows + len(self.rows)
+        return self.writer.manifest.rows + self.rows
 
     def is_old(self) -> bool:
         return time.monotonic() - self.since > SHARD_SECONDS
 
-    def add(self, embeddings: np.ndarray, rows: list[dict[str, Any]], broken: list[str], images_done: int) -> None:
-        self.embeddings.append(embeddings)
-        self.rows += rows
-        # messages end with the reason in brackets
-        self.skipped.update(message.rpartition("(")[2].rstrip(")") for message in broken)
-        self.images_done = images_done
+    def add(self, part: _Part) -> None:
+        self.parts.append(part)
 
     def write(self) -> None:
-        if self.images_done > self.record.images_done:
-            self.record.images_done = self.images_done
-            for reason, count in self.skipped.items():
-                self.record.skipped[reason] = self.record.skipped.get(reason, 0) + count
-            self.writer.write(np.concatenate(self.embeddings), self.rows)
-            self._begin()
-
-
-def _digest(table: BoxTable, hierarchy: Hierarchy) -> str:
-    """Of what a build depends on, beside the pixels."""
-    digest = hashlib.sha256()
-    for names in (table.image_ids.tolist(), list(table.class_names)):
-        digest.update("\0".join(map(str, names)).encode())
-        digest.update(b"\1")
-    for values in (hierarchy.node_image, hierarchy.node_label, hierarchy.node_box, hierarchy.direct):
-        digest.update(np.ascontiguousarray(values).data)
-    return digest.hexdigest()
-
-
-def _called(record: SourceRecord) -> str:
-    return f"{record.path} ({record.split})" if record.split else record.path
+        record = self.record
+        parts = [part for part in self.parts if part.images_done > record.images_done]
+        if parts:
+            # messages end with the reason in brackets
+            reasons = Counter(message.rpartition("(")[2].rstrip(")") for part in parts for message in part.broken)
+            record = replace(record, images_done=parts[-1].images_done, skipped=dict(Counter(record.skipped) + reasons))
+            sources = [*self.writer.manifest.sources]
+            sources[self.place] = record
+            items = [item for part in parts for item in part.items]
+            self.writer.write(np.concatenate([part.embeddings for part in parts]), items, sources)
+        self.parts = []
+        self.since = time.monotonic()

@@ -96,10 +96,11 @@ class SourceRecord:
         path: of the source.
         split: of a data set, or None.
         format: as it was read, `"folder"` for a folder of images.
-        digest: of the ids, files and boxes it held.
+        digest: of the ids and boxes it held, and of the names and sizes of its image files.
         images: how many it has.
         images_done: how many of them are in finished shards, broken ones included.
         skipped: images that could not be read, by reason.
+        root: folder that its image files have in common; empty where they are in no folder here.
     """
 
     path: str
@@ -109,6 +110,7 @@ class SourceRecord:
     images: int
     images_done: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    root: str = ""
 
     @property
     def finished(self) -> bool:

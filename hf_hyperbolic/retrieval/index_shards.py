@@ -53,9 +53,15 @@ def write_shard(folder: Path, manifest: Manifest, embeddings: np.ndarray, items:
     """Writes the files of the next shard aside and renames them; whoever calls it then writes the manifest.
 
     Raises:
-        ValueError: an embedding is NaN or infinite, or does not fit the index's dtype; names the items.
+        ValueError: an embedding is NaN or infinite, or does not fit the index's dtype; names the items. Or there are
+            more of the one than of the other.
     """
     ids = items["id"]
+    if embeddings.shape != (len(ids), manifest.model.dim):
+        raise ValueError(
+            f"embeddings of shape {embeddings.shape} for {len(ids)} items of dimension {manifest.model.dim}: a shard "
+            "has one for each"
+        )
     check_finite(embeddings, ids.to_pylist)
     stored = torch.from_numpy(np.ascontiguousarray(embeddings)).to(getattr(torch, manifest.dtype))
     if not torch.isfinite(stored).all():

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hf_hyperbolic.data.images import decode
 from hf_hyperbolic.retrieval.encoders import Box, Encoder
 from hf_hyperbolic.retrieval.index_lock import WriterLock
-from hf_hyperbolic.retrieval.index_manifest import MANIFEST, Manifest
+from hf_hyperbolic.retrieval.index_manifest import MANIFEST, Manifest, SourceRecord
 from hf_hyperbolic.retrieval.index_shards import ITEM_FIELDS, check_finite, map_shard, write_shard
 from hf_hyperbolic.retrieval.index_thumbnails import thumbnail
 
@@ -36,8 +37,8 @@ class IndexWriter:
             raise ValueError(f"shard_rows must be at least 1, got {shard_rows}")
         self.folder, self.encoder, self.manifest, self.shard_rows = folder, encoder, manifest, shard_rows
         self._lock = lock
-        self._embeddings: list[np.ndarray] = []
-        self._items: list[dict[str, Any]] = []
+        # pairs, so that an interruption does not part them
+        self._waiting: list[tuple[np.ndarray, dict[str, Any]]] = []
         self._ids: set[str] | None = None
 
     @classmethod
@@ -102,7 +103,7 @@ class IndexWriter:
     @property
     def rows(self) -> int:
         """Items in finished shards and items that wait for theirs."""
-        return self.manifest.rows + len(self._items)
+        return self.manifest.rows + len(self._waiting)
 
     def add(
         self,
@@ -122,7 +123,8 @@ class IndexWriter:
             images: PIL images or paths; None where embeddings are given.
             ids: unique in the index.
             embeddings: (n, D), of the index's model.
-            boxes: for each item x0 y0 x1 y1 in pixels of its image as shown, None for the whole image.
+            boxes: for each item x0 y0 x1 y1 in pixels of its image as shown (turned by EXIF), None for the whole image.
+                The level of the first is 1 (object), of the others 0 (scene).
             labels: class of each item.
             files: paths of the images, to show results by; those of `images` where they are paths.
 
@@ -144,7 +146,11 @@ class IndexWriter:
         if images is not None:
             if files is None:
                 files = [None if isinstance(image, Image.Image) else image for image in images]
-            shown = [image if isinstance(image, Image.Image) else decode(os.fspath(image)) for image in images]
+            # as shown, like files: boxes are in these pixels
+            shown = [
+                ImageOps.exif_transpose(image) if isinstance(image, Image.Image) else decode(os.fspath(image))
+                for image in images
+            ]
             embeddings = self.encoder.encode(shown, boxes)
         embeddings = np.asarray(embeddings, dtype=np.float32)
         if embeddings.ndim != 2 or embeddings.shape[1] != self.manifest.model.dim:
@@ -154,37 +160,46 @@ class IndexWriter:
             )
         check_finite(embeddings, ids)
         side = self.manifest.thumbnails
+        items: list[dict[str, Any]] = []
         for place, name in enumerate(ids):
             box, file = boxes[place], None if files is None else files[place]
-            self._items.append(
+            items.append(
                 {
                     "id": name,
                     "image": None if file is None else os.path.abspath(file),
                     "box": None if box is None else [float(value) for value in box],
                     "label": None if labels is None else labels[place],
-                    "level": 0,
+                    # of boxes it is known only that there is a scene around them
+                    "level": 0 if box is None else 1,
                     "can_be_parent": True,
                     "can_be_child": True,
                     "thumbnail": thumbnail(shown[place], box, side) if side and shown else None,
                 }
             )
-        self._embeddings.append(embeddings)
         self._known_ids().update(ids)
-        while len(self._items) >= self.shard_rows:
+        self._waiting += zip(embeddings, items, strict=True)
+        while len(self._waiting) >= self.shard_rows:
             self._flush(self.shard_rows)
 
-    def write(self, embeddings: np.ndarray, items: list[dict[str, Any]]) -> None:
-        """Writes a shard of (n, D) embeddings and n items with the fields of `ITEM_FIELDS`, then the manifest."""
+    def write(
+        self, embeddings: np.ndarray, items: list[dict[str, Any]], sources: list[SourceRecord] | None = None
+    ) -> None:
+        """Writes a shard of (n, D) embeddings and n items with the fields of `ITEM_FIELDS`, then the manifest.
+
+        `self.manifest` changes last and at once: whoever was interrupted before may write the same again.
+        """
+        manifest = replace(self.manifest, sources=self.manifest.sources if sources is None else sources)
         if items:
             table = pa.Table.from_pylist(items, schema=ITEM_FIELDS)
-            self.manifest.shards.append(write_shard(self.folder, self.manifest, embeddings, table))
-        self.manifest.write(self.folder)
+            manifest.shards = [*manifest.shards, write_shard(self.folder, self.manifest, embeddings, table)]
+        manifest.write(self.folder)
+        self.manifest = manifest
 
     def close(self) -> None:
         """Writes what is left and lets others write."""
         try:
-            if self._items:
-                self._flush(len(self._items))
+            if self._waiting:
+                self._flush(len(self._waiting))
         finally:
             self._lock.release()
 
@@ -200,10 +215,9 @@ class IndexWriter:
             self._lock.release()
 
     def _flush(self, count: int) -> None:
-        embeddings = np.concatenate(self._embeddings)
-        first, self._items = self._items[:count], self._items[count:]
-        self._embeddings = [embeddings[count:]]
-        self.write(embeddings[:count], first)
+        first = self._waiting[:count]
+        del self._waiting[:count]
+        self.write(np.stack([embedding for embedding, _ in first]), [item for _, item in first])
 
     def _check_ids(self, ids: list[str]) -> None:
         known: set[str] = set()

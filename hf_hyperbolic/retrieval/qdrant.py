@@ -1,14 +1,13 @@
 """An index of embeddings in Qdrant: approximate candidates, exact scores, filters, from one process to a cluster."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from hf_hyperbolic.retrieval.qdrant_embedded import EdgeEngine
-from hf_hyperbolic.retrieval.qdrant_engine import Engine, Points, Settings, need
+from hf_hyperbolic.retrieval.qdrant_collection import Collection
+from hf_hyperbolic.retrieval.qdrant_engine import Points
 from hf_hyperbolic.retrieval.qdrant_input import (
     Embeddings,
     array,
@@ -16,7 +15,6 @@ from hf_hyperbolic.retrieval.qdrant_input import (
     checked_columns,
     checked_ids,
     not_finite,
-    refuse_reserved,
     refuse_rows,
     slices,
 )
@@ -31,9 +29,7 @@ from hf_hyperbolic.retrieval.qdrant_requests import (
     requests,
     to_scores,
 )
-from hf_hyperbolic.retrieval.qdrant_server import ServerEngine
 
-FIELDS = {"class": "keyword", "level": "integer", "split": "keyword"}
 PREFETCH = 1000
 _ADDED_AT_ONCE = 1000
 _ASKED_AT_ONCE = 32
@@ -51,114 +47,13 @@ class Found(NamedTuple):
     ids: np.ndarray
 
 
-class QdrantIndex:
+class QdrantIndex(Collection):
     """A collection of embeddings that is searched by any measure in either direction.
 
     Make one with `create` or `open`, and close it, best by `with`. With `path` the collection is a folder and the
     engine runs in this process; with `url` it lives on a Qdrant server or cluster. Points, requests and results are the
     same. What is stored and asked is described in `hf_hyperbolic.retrieval.qdrant_requests`.
     """
-
-    def __init__(self, engine: Engine):
-        self._engine = engine
-
-    @classmethod
-    def create(
-        cls,
-        dim: int,
-        curvature: float | None,
-        path: str | Path | None = None,
-        url: str | None = None,
-        collection: str = "embeddings",
-        fields: Mapping[str, str] = FIELDS,
-        **client: Any,
-    ) -> "QdrantIndex":
-        """A new, empty collection.
-
-        Args:
-            dim: dimension of the embeddings.
-            curvature: c > 0 of the model's space of curvature -c, None for a Euclidean model.
-            path: folder of an embedded collection.
-            url: address of a server, such as "http://localhost:6333"; ":memory:" is the client's imitation of one.
-            collection: its name on the server.
-            fields: payload fields to filter by and their types, "keyword" for texts or "integer".
-            client: further arguments for `qdrant_client.QdrantClient`, such as `api_key`.
-
-        Raises:
-            ValueError: unless exactly one of `path` and `url` is given, or for a bad dimension, curvature or field.
-            FileExistsError: where there is such a collection, or the folder is not empty.
-            ImportError: naming the package to install.
-        """
-        if dim < 1:
-            raise ValueError(f"dim is {dim}: give the dimension of the embeddings")
-        if curvature is not None and not 0 < curvature < float("inf"):
-            raise ValueError(f"curvature is {curvature}: give c > 0, or None for a Euclidean model")
-        for name, kind in fields.items():
-            if kind not in ("keyword", "integer"):
-                raise ValueError(f"field {name!r} is of type {kind!r}: choose 'keyword' or 'integer'")
-            refuse_reserved(name)
-        settings = Settings(dim, None if curvature is None else float(curvature), dict(fields))
-        if (folder := _one_place(path, url)) is not None:
-            return cls(EdgeEngine.create(folder, settings))
-        return cls(ServerEngine.create(_client(url, client), collection, settings))
-
-    @classmethod
-    def open(
-        cls,
-        path: str | Path | None = None,
-        url: str | None = None,
-        collection: str = "embeddings",
-        dim: int | None = None,
-        curvature: float | None = None,
-        **client: Any,
-    ) -> "QdrantIndex":
-        """A collection that exists.
-
-        Args:
-            path: folder of an embedded collection.
-            url: address of a server.
-            collection: its name on the server.
-            dim: if given, the collection must be of this dimension.
-            curvature: if given, the collection must be of this curvature (to 1e-6 of it).
-            client: further arguments for `qdrant_client.QdrantClient`.
-
-        Raises:
-            FileNotFoundError: where there is no collection.
-            BlockingIOError: for a folder that is open already.
-            ValueError: for another dimension or curvature, or a damaged or foreign collection.
-            ImportError: naming the package to install.
-        """
-        folder = _one_place(path, url)
-        engine: Engine = EdgeEngine.open(folder) if folder else ServerEngine.open(_client(url, client), collection)
-        index = cls(engine)
-        try:
-            index._refuse_another_space(dim, curvature)
-        except ValueError:
-            index.close()
-            raise
-        return index
-
-    @property
-    def dim(self) -> int:
-        return self._engine.settings.dim
-
-    @property
-    def curvature(self) -> float | None:
-        return self._engine.settings.curvature
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Payload fields to filter by, with their types."""
-        return dict(self._engine.settings.fields)
-
-    def __len__(self) -> int:
-        return self._engine.count()
-
-    def __enter__(self) -> "QdrantIndex":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
 
     def add(
         self,
@@ -270,77 +165,6 @@ class QdrantIndex:
             raise KeyError(f"no points with the ids {missing[:5]}")
         return [{name: value for name, value in stored[n].items() if name not in RESERVED} for n in numbers]
 
-    def copy_to(self, url: str, collection: str = "embeddings", progress: bool = False, **client: Any) -> None:
-        """Copies an embedded collection to a server, which then builds its own graph.
-
-        The collection is created there; one that an interrupted copy left is completed.
-
-        Args:
-            url: address of the server.
-            collection: its name there.
-            progress: show a progress bar.
-            client: further arguments for `qdrant_client.QdrantClient`.
-
-        Raises:
-            ValueError: if this is not an embedded collection, or the one there is of another space.
-        """
-        source = self._embedded()
-        there = _client(url, client)
-        try:
-            if there.collection_exists(collection):
-                target = ServerEngine.open(there, collection)
-                if target.settings != source.settings:
-                    raise ValueError(
-                        f"collection {collection!r} of the server was made for {target.settings}, this one for "
-                        f"{source.settings}: give another name"
-                    )
-            else:
-                target = ServerEngine.create(there, collection, source.settings)
-            with tqdm(total=len(self), desc="copying", unit=" embeddings", disable=not progress) as bar:
-                for points in source.points():
-                    target.upsert(points)
-                    bar.update(len(points.ids))
-        finally:
-            there.close()
-
-    def snapshot(self, path: str | Path) -> None:
-        """Writes an embedded collection, graph included, to one file and goes on with it."""
-        source = self._embedded()
-        source.flush()
-        source.close()
-        try:
-            source.archive(Path(path))
-        finally:
-            self._engine = EdgeEngine.open(source.folder)
-
-    @classmethod
-    def restore(cls, snapshot: str | Path, path: str | Path) -> "QdrantIndex":
-        """An embedded collection from what `snapshot` wrote, in a new folder.
-
-        Raises:
-            FileNotFoundError: where there is no such file.
-            FileExistsError: where the folder exists.
-            ValueError: for a file that is no snapshot.
-        """
-        return cls(EdgeEngine.unpack(Path(snapshot), Path(path)))
-
-    def close(self) -> None:
-        """Writes what is pending and lets go of the folder or the connection."""
-        self._engine.close()
-
-    def _embedded(self) -> EdgeEngine:
-        if not isinstance(self._engine, EdgeEngine):
-            raise ValueError("this collection lives on a server: use the server's own snapshots")
-        return self._engine
-
-    def _refuse_another_space(self, dim: int | None, curvature: float | None) -> None:
-        if dim is not None and dim != self.dim:
-            raise ValueError(f"the collection holds embeddings of dimension {self.dim}, not {dim}: another model's")
-        if curvature is None:
-            return
-        if self.curvature is None or abs(curvature - self.curvature) > 1e-6 * self.curvature:
-            raise ValueError(f"the collection is of curvature {self.curvature}, not {curvature}: another model's")
-
     def _new_ids(self, count: int) -> np.ndarray:
         start = len(self)
         for part in slices(count, 10 * _ADDED_AT_ONCE):
@@ -350,14 +174,3 @@ class QdrantIndex:
                     f"the collection has {start} points, but not numbered from 0 to {start - 1}: give ids for new ones"
                 )
         return np.arange(start, start + count)
-
-
-def _one_place(path: str | Path | None, url: str | None) -> Path | None:
-    if (path is None) == (url is None):
-        raise ValueError("give either path (a folder) or url (a server)")
-    return None if path is None else Path(path)
-
-
-def _client(url: str | None, options: Mapping[str, Any]) -> Any:
-    client = need("qdrant_client").QdrantClient
-    return client(":memory:") if url == ":memory:" else client(url=url, **options)

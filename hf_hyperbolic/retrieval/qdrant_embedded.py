@@ -37,13 +37,8 @@ class EdgeEngine:
         params = edge.EdgeVectorParams(size=settings.dim + 1, distance=edge.Distance.Dot)
         config = edge.EdgeConfig(vectors=params, hnsw_config=edge.HnswIndexConfig(**HNSW))
         shard = edge.EdgeShard.create(str(folder), config)
-        kinds = edge.PayloadSchemaType
-        for name, kind in payload_indexes(settings.fields).items():
-            kind = {"float": kinds.Float, "keyword": kinds.Keyword, "integer": kinds.Integer}[kind]
-            shard.update(edge.UpdateOperation.create_field_index(name, kind))
         engine = cls(folder, settings, shard)
-        # last, so that a folder with settings is one that was made to its end
-        engine.flush()
+        engine.adopt(settings)
         return engine
 
     @classmethod
@@ -65,6 +60,16 @@ class EdgeEngine:
             engine.close()
             raise ValueError(f"{folder} is damaged: {left} of {written['points']} embeddings are left, build it again")
         return engine
+
+    def adopt(self, settings: Settings) -> None:
+        edge = need("qdrant_edge")
+        kinds = edge.PayloadSchemaType
+        for name, kind in payload_indexes(settings.fields).items():
+            kind = {"float": kinds.Float, "keyword": kinds.Keyword, "integer": kinds.Integer}[kind]
+            self._shard.update(edge.UpdateOperation.create_field_index(name, kind))
+        self.settings = settings
+        # last, so that a folder with settings is one that was made to its end
+        self.flush()
 
     def count(self, where: Json | None = None) -> int:
         edge = need("qdrant_edge")

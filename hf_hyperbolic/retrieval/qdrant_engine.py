@@ -24,11 +24,13 @@ class Settings(NamedTuple):
         dim: dimension D of the embeddings.
         curvature: c > 0, None for embeddings of a Euclidean model.
         fields: fields of the payload to filter by, each with its type, "keyword" or "integer".
+        origin: what the points come from, where the collection is a copy.
     """
 
     dim: int
     curvature: float | None
     fields: dict[str, str]
+    origin: dict[str, str] | None = None
 
 
 class Points(NamedTuple):
@@ -43,6 +45,9 @@ class Engine(Protocol):
     """What `QdrantIndex` needs of an engine."""
 
     settings: Settings
+
+    def adopt(self, settings: Settings) -> None:
+        """Gives an empty collection of the same space other fields or another origin."""
 
     def count(self, where: Json | None = None) -> int: ...
     def upsert(self, points: Points) -> None: ...
@@ -69,4 +74,4 @@ def payload_indexes(fields: Mapping[str, str]) -> dict[str, str]:
 def parse_settings(content: Any, where: str) -> Settings:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{where} was not made by this version of hf_hyperbolic: build the collection again")
-    return Settings(content["dim"], content["curvature"], content["fields"])
+    return Settings(content["dim"], content["curvature"], content["fields"], content.get("origin"))

@@ -27,11 +27,11 @@ class ServerEngine:
             collection,
             vectors_config=models.VectorParams(size=settings.dim + 1, distance=models.Distance.DOT),
             hnsw_config=models.HnswConfigDiff(**HNSW),
-            metadata={"hf_hyperbolic": {"format": FORMAT, **settings._asdict()}},
+            metadata=_metadata(settings),
         )
-        for name, kind in payload_indexes(settings.fields).items():
-            client.create_payload_index(collection, field_name=name, field_schema=kind, wait=True)
-        return cls(client, collection, settings)
+        engine = cls(client, collection, settings)
+        engine._index_fields()
+        return engine
 
     @classmethod
     def open(cls, client: Any, collection: str) -> "ServerEngine":
@@ -40,6 +40,15 @@ class ServerEngine:
         metadata = client.get_collection(collection).config.metadata or {}
         settings = parse_settings(metadata.get("hf_hyperbolic"), f"collection {collection!r}")
         return cls(client, collection, settings)
+
+    def adopt(self, settings: Settings) -> None:
+        self.settings = settings
+        self._index_fields()
+        self._client.update_collection(self._name, metadata=_metadata(settings))
+
+    def _index_fields(self) -> None:
+        for name, kind in payload_indexes(self.settings.fields).items():
+            self._client.create_payload_index(self._name, field_name=name, field_schema=kind, wait=True)
 
     def count(self, where: Json | None = None) -> int:
         models = need("qdrant_client").models
@@ -72,3 +81,7 @@ class ServerEngine:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _metadata(settings: Settings) -> Json:
+    return {"hf_hyperbolic": {"format": FORMAT, **settings._asdict()}}

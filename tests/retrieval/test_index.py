@@ -1,15 +1,18 @@
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
 from colour_encoder import ColourEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hf_hyperbolic import lorentz
-from hf_hyperbolic.retrieval import MEASURES, scores
+from hf_hyperbolic.retrieval import MEASURES, index_filter, scores
 from hf_hyperbolic.retrieval.index import Index
 from hf_hyperbolic.retrieval.index_build import build_index
+from hf_hyperbolic.retrieval.qdrant_requests import condition
 
 CURVATURE = 0.5
 
@@ -257,3 +260,78 @@ def test_add_images_in_python(tmp_path, data, encoder):
     )
     with Index.append(tmp_path / "index", encoder) as writer, pytest.raises(ValueError, match="id 'd' is in"):
         writer.add(files[:1], ids=["d"])
+
+
+def test_candidates_are_those_that_compete_beside_the_query(scenes):
+    embeddings = scenes.embeddings(range(len(scenes)))
+    items = scenes.items(range(len(scenes)))
+    scene, tree, door = scenes.row("val/val2"), scenes.row("val/val2#3"), scenes.row("val/val2#1")
+    for row in (scene, tree, door):
+        for direction, flag in (("children", "can_be_child"), ("parents", "can_be_parent")):
+            for where in (None, {"class": "door"}, {"class": ["tree", "house"]}):
+                competing = [
+                    other
+                    for other, item in enumerate(items)
+                    if other != row and item[flag] and (where is None or item["label"] in np.atleast_1d(where["class"]))
+                ]
+                found = getattr(scenes, direction)(row, 100, where=where)
+                assert found.candidates == len(competing), (row, direction, where)
+                assert sorted(item.row for item in found) == competing
+    assert scenes.path(scene, where={"class": "door"}).candidates == 12
+    assert scenes.path(door, where={"class": "door"}).candidates == 11
+    assert scenes.path(door).candidates == len(embeddings) - 1
+
+
+def test_what_competes_is_found_once_and_all_rows_are_none(scenes, monkeypatch):
+    calls = []
+    passing = index_filter.passing
+    monkeypatch.setattr(index_filter, "passing", lambda *arguments: calls.append(1) or passing(*arguments))
+    first = scenes.children(0, 5, where={"class": "door"})
+    shards = len(scenes.manifest.shards)
+    assert len(calls) == shards
+    again = scenes.children(0, 5, where={"class": ["door"]})
+    assert ([item.row for item in again], len(calls)) == ([item.row for item in first], shards)
+    scenes.parents(0, 5, where={"class": "door"})
+    assert len(calls) == 2 * shards
+    for number in range(9):
+        scenes.children(0, 5, where={"id": f"val/val{number}"})
+    assert [item.row for item in scenes.children(0, 5, where={"class": "door"})] == [item.row for item in first]
+    # of a filter that everything passes, nothing is gathered
+    assert set(scenes._competing.rows({"split": "val"}, None).values()) == {None}
+
+
+def test_a_filter_without_values(scenes):
+    for empty in ([], (), np.array([])):
+        with pytest.raises(ValueError, match=r"where\['class'\] is empty: give the values to keep"):
+            scenes.children(0, where={"class": empty})
+        with pytest.raises(ValueError, match=r"where\['class'\] is empty: give the values to keep"):
+            condition({"class": empty}, {"class": "keyword"})
+
+
+def test_boxes_of_an_image_that_exif_turns(tmp_path, encoder):
+    pixels = np.zeros((60, 40, 3), np.uint8)
+    pixels[5:25, 5:25] = (250, 20, 20)
+    shown = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise
+    shown.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    with Index.create(tmp_path / "index", encoder, thumbnails=16) as writer:
+        turned = Image.open(tmp_path / "turned.png")
+        assert turned.size == (60, 40)
+        writer.add([turned, tmp_path / "turned.png"], ids=["object", "file"], boxes=[(5, 5, 25, 25)] * 2)
+        writer.add([turned], ids=["whole"])
+    index = Index.open(tmp_path / "index", encoder)
+    for item in index.items([0, 1]):
+        small = Image.open(BytesIO(item["thumbnail"]))
+        assert np.abs(np.asarray(small).astype(int) - [250, 20, 20]).max() < 12
+    whole = Image.open(BytesIO(index.items([2])[0]["thumbnail"]))
+    assert whole.size[0] < whole.size[1]
+    np.testing.assert_array_equal(index.embeddings([0, 1]), np.repeat(encoder.encode([shown], [(5, 5, 25, 25)]), 2, 0))
+
+
+def test_an_item_with_a_box_is_no_scene(tmp_path, encoder):
+    with Index.create(tmp_path / "index", encoder) as writer:
+        writer.add(ids=["a", "b", "c"], embeddings=points(3), boxes=[None, (0, 0, 5, 5), None])
+    index = Index.open(tmp_path / "index", encoder)
+    assert [item["level"] for item in index.items(range(3))] == [0, 1, 0]
+    assert [item.id for item in index.children(0, where={"level": "object"})] == ["b"]

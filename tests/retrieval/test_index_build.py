@@ -12,9 +12,10 @@ from PIL import Image
 
 from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.read import read_source
-from hf_hyperbolic.retrieval import index_build
+from hf_hyperbolic.retrieval import index_build, index_shards
 from hf_hyperbolic.retrieval.index import Index
 from hf_hyperbolic.retrieval.index_build import build_index, folder_source
+from hf_hyperbolic.retrieval.index_writer import IndexWriter
 
 QUIET = {"progress": False, "batch_size": 7}
 
@@ -271,3 +272,120 @@ def test_a_slow_build_writes_small_shards_of_the_same_items(tmp_path, encoder, s
     build_index(tmp_path / "slow", encoder, source, "data", "val", **QUIET)
     assert [shard.rows for shard in Index.open(tmp_path / "slow").manifest.shards] == [10] * 6
     same(tmp_path / "whole", tmp_path / "slow", shards=False)
+
+
+def folder_of(path, seed, count=6):
+    """Noise of equal sizes in files of equal names, and, as BMP, of equal lengths."""
+    path.mkdir(parents=True)
+    for number in range(count):
+        pixels = np.random.default_rng([seed, number]).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{number}.bmp")
+    return path
+
+
+def test_another_folder_with_the_same_names_is_not_taken_for_done(tmp_path, encoder):
+    a, b = folder_of(tmp_path / "a", 0), folder_of(tmp_path / "b", 1)
+    build_index(tmp_path / "index", encoder, folder_source(a), str(a), **QUIET)
+    before = content(tmp_path / "index")
+    named = rf"built from {a}, with files in {a}; {b} has as many files of the same names and sizes in {b}, which is an"
+    for append in (False, True):
+        with pytest.raises(ValueError, match=named):
+            build_index(tmp_path / "index", encoder, folder_source(b), str(b), append=append, **QUIET)
+    # whatever the sources are called
+    build_index(tmp_path / "called", encoder, folder_source(a), "photos", **QUIET)
+    with pytest.raises(ValueError, match=rf"with files in {a}; photos has as many files .* in {b}"):
+        build_index(tmp_path / "called", encoder, folder_source(b), "photos", **QUIET)
+    # and where the lengths of the files tell
+    Image.new("RGB", (30, 30)).save(b / "2.bmp")
+    with pytest.raises(FileExistsError, match=rf"holds an index of {a} already: append {b} to it"):
+        build_index(tmp_path / "index", encoder, folder_source(b), str(b), **QUIET)
+    np.testing.assert_array_equal(content(tmp_path / "index")[0], before[0])
+    assert content(tmp_path / "index")[1] == before[1]
+
+
+def test_a_build_is_not_finished_from_another_folder_with_the_same_names(tmp_path, encoder):
+    a, b = folder_of(tmp_path / "a", 0), folder_of(tmp_path / "b", 1)
+    settings = {"progress": False, "batch_size": 2, "shard_rows": 2}
+    with pytest.raises(ValueError, match="NaN"):
+        build_index(tmp_path / "index", ColourEncoder(nan_at=2), folder_source(a), str(a), **settings)
+    with pytest.raises(ValueError, match=rf"built from {a}, .*; {b} has as many files"):
+        build_index(tmp_path / "index", encoder, folder_source(b), str(b), **settings)
+    Image.new("RGB", (30, 30)).save(b / "5.bmp")
+    with pytest.raises(ValueError, match=rf"unfinished build from {a}, 2 of 6 images; {b} is not that"):
+        build_index(tmp_path / "index", encoder, folder_source(b), str(b), **settings)
+    built = build_index(tmp_path / "index", encoder, folder_source(a), str(a), **settings)
+    assert (built.rows, built.resumed_at) == (6, 2)
+    build_index(tmp_path / "whole", encoder, folder_source(a), str(a), **settings)
+    same(tmp_path / "index", tmp_path / "whole")
+
+
+def test_a_folder_that_was_moved(tmp_path, encoder):
+    a = folder_of(tmp_path / "a", 0)
+    build_index(tmp_path / "index", encoder, folder_source(a), str(a), **QUIET)
+    moved = a.rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match=rf"If they were moved, put them, or a link to them, at {a} again; else"):
+        build_index(tmp_path / "index", encoder, folder_source(moved), str(moved), **QUIET)
+    a.symlink_to(moved)
+    for way in (a, moved):
+        assert build_index(tmp_path / "index", encoder, folder_source(way), str(way), **QUIET).added == 0
+
+
+def test_a_source_that_has_changed_since(tmp_path, encoder):
+    a = folder_of(tmp_path / "a", 0)
+    build_index(tmp_path / "index", encoder, folder_source(a), str(a), **QUIET)
+    Image.new("RGB", (30, 30)).save(a / "2.bmp")
+    with pytest.raises(FileExistsError, match=rf"index of {a} already, and its annotations or images have changed"):
+        build_index(tmp_path / "index", encoder, folder_source(a), str(a), **QUIET)
+
+
+def lines_of(function):
+    """Line numbers of a function's statements."""
+    body = function.__code__
+    return sorted({line for *_, line in body.co_lines() if line is not None and line > body.co_firstlineno})
+
+
+STATEMENTS = [
+    (function, line)
+    for function in (
+        index_build._NextShard.add, index_build._NextShard.write, IndexWriter.write, index_shards.write_shard
+    )
+    for line in lines_of(function)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "line"), STATEMENTS, ids=[f"{function.__qualname__}:{line}" for function, line in STATEMENTS]
+)
+def test_wherever_its_user_stops_a_build_nothing_is_doubled_or_lost(tmp_path, encoder, source, function, line):
+    """Ctrl+C before one statement, the second time, of those that keep and write what was embedded."""
+    reached = 0
+
+    def trace(frame, event, argument):
+        nonlocal reached
+        if frame.f_code is not function.__code__:
+            return None
+        if event == "line" and frame.f_lineno == line:
+            reached += 1
+            if reached == 2:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        build_index(tmp_path / "index", encoder, source, "data", "val", shard_rows=14, **QUIET)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    build_index(tmp_path / "index", encoder, source, "data", "val", shard_rows=14, **QUIET)
+    build_index(tmp_path / "whole", encoder, source, "data", "val", shard_rows=14, **QUIET)
+    same(tmp_path / "index", tmp_path / "whole", shards=False)
+
+
+def test_a_shard_has_an_item_for_each_embedding(tmp_path, encoder):
+    with Index.create(tmp_path / "index", encoder) as writer:
+        items = [{"id": "a", "level": 0, "can_be_parent": True, "can_be_child": True}]
+        with pytest.raises(ValueError, match=r"embeddings of shape \(2, 4\) for 1 items of dimension 4"):
+            writer.write(np.zeros((2, 4), np.float32), items)
+    assert len(Index.open(tmp_path / "index")) == 0

@@ -10,7 +10,7 @@ import torch
 
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.retrieval import DIRECTIONS, MEASURES, scores
-from hf_hyperbolic.retrieval import qdrant as module
+from hf_hyperbolic.retrieval import qdrant_collection as module
 from hf_hyperbolic.retrieval.qdrant import QdrantIndex
 from hf_hyperbolic.retrieval.qdrant_server import ServerEngine
 
