@@ -44,6 +44,13 @@ def main():
     refused(queries[rank:], gallery, "process 1 searches with other queries or settings")
     refused(queries + rank, gallery, "process 1 searches with other queries or settings")
     refused(queries, gallery, "process 1 searches with other", direction=("children", "parents")[min(rank, 1)])
+    # one process fails in a way of its own: none is left waiting
+    with pytest.raises(RuntimeError, match="process 1: NotImplementedError: "):
+        search_sharded(queries, gallery.to_sparse() if rank == 1 else gallery, 5, "beta", curvature=CURVATURE)
+    # queries whose weighted sums agree are different queries nevertheless
+    exchanged = queries.clone()
+    exchanged[0, 0], exchanged[0, 1] = exchanged[0, 0] + 1e-7, exchanged[0, 1] - 1e-7
+    refused(queries if rank == 0 else exchanged, gallery, "process 1 searches with other queries or settings")
     print("all equal", flush=True)
 
 
