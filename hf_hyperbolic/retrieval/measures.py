@@ -77,8 +77,8 @@ def check_arguments(
     direction: str,
     curvature: lorentz.Curvature | None,
 ) -> None:
-    """Raises ValueError for an unknown measure or direction, shapes that do not match, or a curvature that is missing or
-    not a positive number.
+    """Raises ValueError for an unknown measure or direction, shapes that do not match, or a curvature that is missing
+    or not a positive number.
 
     Values are not looked at: see `bad_rows`.
     """

@@ -134,17 +134,17 @@ def _search_shortlisted(
     if not is_last:
         shortlist.give_up(hopeless)
     step = tile_rows or _tile_length(len(x) * (2 if is_last else 1), x.device)
-    width = -(-min(step, len(items)) // _BLOCK) * _BLOCK
-    product, *work = (torch.empty(len(x), width, dtype=precision, device=x.device) for _ in range(3))
+    buffers = torch.empty(3, len(x) * _whole_blocks(min(step, len(items))), dtype=precision, device=x.device)
     for start in range(0, 0 if shortlist.crowded.all() else len(items), step):
         part, norms = items.tile(start, start + step, precision)
-        real, part = len(part), part.to(precision)
-        if real < width:  # a short last tile is filled up, for the blocks
-            part = torch.nn.functional.pad(part, (0, 0, 0, width - real))
-            norms = torch.nn.functional.pad(norms, (0, width - real))
-        tile = key.tile(part, norms)
+        tile = key.tile(part.to(precision), norms)
+        real, width = len(part), _whole_blocks(len(part))
+        product, *work = buffers[:, : len(x) * width].view(3, len(x), width)
+        tile.product(key.matrix, out=product[:, :real])
         columns = tile.columns
-        tile.product(key.matrix, out=product)
+        if real < width:  # filled up, for the blocks
+            product[:, real:] = 0
+            columns = torch.nn.functional.pad(columns, (0, width - real), value=1.0)
         found, positions = _reaching(*key.test(product, columns, shortlist.thresholds, (work[0], work[1])))
         inside = positions < real
         found, positions = found[inside], positions[inside]
@@ -158,6 +158,10 @@ def _search_shortlisted(
             x[crowded], items, k, scoring, tile_rows, torch.float64
         )
     return scores, positions
+
+
+def _whole_blocks(length: int) -> int:
+    return -(-length // _BLOCK) * _BLOCK
 
 
 def _sample_thresholds(key: Key, items: EmbeddingRows, k: int, precision: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -107,12 +107,12 @@ def test_equals_brute_force_whatever_the_tile(measure, direction):
 
 @pytest.mark.parametrize("kind", ADVERSARIES)
 def test_adversarial_galleries_are_ranked_as_brute_force_ranks_them(kind, monkeypatch):
-    """Through the shortlist and, with one that holds little more than k, through exact trimming and float64 products."""
+    """Through the shortlist and, with one little longer than k, through exact trimming and float64 products."""
     queries, gallery = adversarial(kind)
     original = shortlist_module.Shortlist.__init__
 
     def short(self, key, k, thresholds, score, patience):
-        original(self, key, k, thresholds, score, min(patience, 60))
+        original(self, key, k, thresholds, score, patience if patience == math.inf else 60)
         self.limit = k + 5
 
     def patient(self, key, k, thresholds, score, patience):
