@@ -75,7 +75,7 @@ class EmbeddingRows:
     def checked(self, part: Tensor, precision: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
         """(n, D) rows of this matrix with their lengths, as exact as `precision`; the same error as `tile`."""
         # the lengths are needed anyway, and one is finite only where its row is: no pass of its own
-        norms = torch.linalg.vector_norm(part, dim=1, dtype=precision).double()
+        norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.promote_types(part.dtype, precision)).double()
         if not bool((norms <= _SQUARED_SAFELY).all()):
             norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64)
         if not bool((norms <= _LONGEST).all()):

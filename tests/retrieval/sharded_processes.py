@@ -47,10 +47,10 @@ def main():
     # one process fails in a way of its own: none is left waiting
     with pytest.raises(RuntimeError, match="process 1: NotImplementedError: "):
         search_sharded(queries, gallery.to_sparse() if rank == 1 else gallery, 5, "beta", curvature=CURVATURE)
-    # queries whose weighted sums agree are different queries nevertheless
-    exchanged = queries.clone()
-    exchanged[0, 0], exchanged[0, 1] = exchanged[0, 0] + 1e-7, exchanged[0, 1] - 1e-7
-    refused(queries if rank == 0 else exchanged, gallery, "process 1 searches with other queries or settings")
+    # queries of one shape whose values have one sum weighted by the roots of 1, 2, 3, ...
+    alike = torch.zeros(2, 8)
+    alike[0, 0 if rank == 0 else 3] = 0.5 if rank == 0 else 0.25
+    refused(alike, gallery, "process 1 searches with other queries or settings")
     print("all equal", flush=True)
 
 

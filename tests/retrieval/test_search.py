@@ -406,38 +406,40 @@ def test_a_crowd_does_not_have_every_pair_scored_exactly(monkeypatch):
 
 
 CURRENT_API = """
-import sys, torch
+import os, torch
 from hf_hyperbolic.retrieval import search
 backends = torch.backends
 def read():
     return backends.fp32_precision, backends.mkldnn.matmul.fp32_precision, backends.cuda.matmul.fp32_precision
-generator = torch.Generator().manual_seed(0)
-queries, gallery = torch.randn(4, 64, generator=generator), torch.randn(900, 64, generator=generator)
-expected = search(queries, gallery, 10, "beta", "children", 0.8)
-exec(sys.argv[1])
-before = read()
-found = search(queries, gallery, 10, "beta", "children", 0.8)
-assert torch.equal(found.scores, expected.scores) and torch.equal(found.indices, expected.indices)
-assert read() == before, (read(), before)
-backends.fp32_precision = "ieee"
-after = read()
+for setting, follows in (
+    ('backends.fp32_precision = "tf32"', True),
+    ('backends.mkldnn.matmul.fp32_precision = "bf16"', False),
+    ('backends.cuda.matmul.fp32_precision = "tf32"', True),
+    ('torch.set_float32_matmul_precision("high")', False),
+):
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0, setting
+        continue
+    generator = torch.Generator().manual_seed(0)
+    queries, gallery = torch.randn(4, 64, generator=generator), torch.randn(900, 64, generator=generator)
+    expected = search(queries, gallery, 10, "beta", "children", 0.8)
+    exec(setting)
+    before = read()
+    found = search(queries, gallery, 10, "beta", "children", 0.8)
+    assert torch.equal(found.scores, expected.scores) and torch.equal(found.indices, expected.indices)
+    assert read() == before, (setting, read(), before)
+    backends.fp32_precision = "ieee"
+    assert (read()[1] == "ieee") == follows, (setting, read())
+    os._exit(0)
 """
 
 
-@pytest.mark.parametrize(
-    ("setting", "follows"),
-    [
-        ('backends.fp32_precision = "tf32"', True),
-        ('backends.mkldnn.matmul.fp32_precision = "bf16"', False),
-        ('backends.cuda.matmul.fp32_precision = "tf32"', True),
-        ('torch.set_float32_matmul_precision("high")', False),
-    ],
-)
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="torch without precisions of one backend")
-def test_the_current_precision_settings_of_the_process_do_not_matter_and_stay(setting, follows):
-    """In a process of its own, since torch cannot forget them; what followed the global setting still does."""
-    check = f"assert (after[1] == 'ieee') == {follows}, after"
-    done = subprocess.run([sys.executable, "-c", CURRENT_API + check, setting], capture_output=True, text=True)
+def test_the_current_precision_settings_of_the_process_do_not_matter_and_stay():
+    """In processes of their own, since torch cannot forget them; what followed the global setting still does."""
+    done = subprocess.run([sys.executable, "-c", CURRENT_API], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
