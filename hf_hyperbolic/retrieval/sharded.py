@@ -109,5 +109,5 @@ def _digest(queries: Embeddings) -> tuple[tuple[int, ...], str, str]:
         if isinstance(queries, np.ndarray)
         else queries.detach().cpu()
     )
-    content = values.contiguous().view(torch.uint8).numpy() if values.numel() else b""
+    content = values.contiguous().view(torch.uint8).numpy().data if values.numel() else b""
     return tuple(values.shape), str(values.dtype), hashlib.sha256(content).hexdigest()
