@@ -9,6 +9,8 @@ from hf_hyperbolic.retrieval.measures import bad_rows
 _ROWS_SCANNED = 16384
 # Beyond it float32 products overflow; the geometry itself ends near 1e17, at radius 40.
 _LONGEST = 1e30
+# Beyond it the sum of squares leaves float32.
+_SQUARED_SAFELY = 1e18
 
 
 class EmbeddingRows:
@@ -42,20 +44,20 @@ class EmbeddingRows:
     def __len__(self) -> int:
         return len(self.matrix) if self.rows is None else len(self.rows)
 
-    def tile(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Positions `start` to `stop`, as far as they exist: (T, D) rows in their own dtype and their lengths in
-        float64.
+    def tile(self, start: int, stop: int, precision: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """Positions `start` to `stop`, as far as they exist: (T, D) rows in their own dtype and their lengths,
+        float64 numbers as exact as `precision`: float32 costs a sixth of the time.
 
         Raises:
             ValueError: a row of it holds NaN or infinity or is longer than 1e30; the message counts and names those of
                 the whole matrix.
         """
         if self.rows is not None:
-            return self.checked(self._take(self.rows[start:stop]))
+            return self.checked(self._take(self.rows[start:stop]), precision)
         part = self.matrix[start:stop]
         if isinstance(part, np.ndarray):
             part = _tensor(part)
-        return self.checked(part.detach().to(self.device))
+        return self.checked(part.detach().to(self.device), precision)
 
     def take(self, positions: Tensor) -> Tensor:
         """(n,) positions -> (n, D) rows in their own dtype."""
@@ -70,10 +72,12 @@ class EmbeddingRows:
             return _tensor(self.matrix[rows.cpu().numpy()]).to(self.device)
         return self.matrix.detach()[rows.to(self.matrix.device)].to(self.device)
 
-    def checked(self, part: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, D) rows of this matrix with their lengths in float64; the same error as `tile`."""
+    def checked(self, part: Tensor, precision: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """(n, D) rows of this matrix with their lengths, as exact as `precision`; the same error as `tile`."""
         # the lengths are needed anyway, and one is finite only where its row is: no pass of its own
-        norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64)
+        norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.promote_types(part.dtype, precision)).double()
+        if not bool((norms <= _SQUARED_SAFELY).all()):
+            norms = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64)
         if not bool((norms <= _LONGEST).all()):
             raise self._named()
         return part, norms
@@ -100,6 +104,8 @@ def _tensor(part: np.ndarray) -> Tensor:
 
 def _sorted_rows(rows: Tensor | np.ndarray, length: int, name: str) -> Tensor:
     chosen = torch.as_tensor(rows).cpu()
+    if chosen.ndim == 1 and not len(chosen):
+        return chosen.long()  # an empty list comes without a dtype of its own
     if chosen.ndim != 1 or chosen.dtype == torch.bool or chosen.is_floating_point():
         raise ValueError(f"rows are {chosen.dtype} of shape {tuple(chosen.shape)}: give a list of row numbers")
     chosen = chosen.long()

@@ -12,8 +12,9 @@ Unit directions are multiplied, not Klein coordinates, which lose the radius in 
 
 Distance is a maximum inner product, `tanh(a) sinh(b) u - cosh(b) = -cosh(sqrt(c) d) / cosh(a)`, and so is the cosine.
 
-Every product is taken to be wrong by up to `(D + 8) 2^-24`, the bound for any order of summation. The test of a tile
-lets through whatever may pass within that error; `bounds` then brackets the key of what came through.
+Every product is taken to be wrong by up to `(D + 8) 2^-24`, the bound for any order of summation, and every length of
+an item by `(D / 2 + 4) 2^-24` of itself. The test of a tile lets through whatever may pass within that error; `bounds`
+then brackets the key of what came through. Where float32 cannot tell items apart, the same is done in float64.
 """
 
 from typing import NamedTuple, Protocol
@@ -24,7 +25,6 @@ from torch import Tensor
 from hf_hyperbolic.lorentz import MIN_NORM
 from hf_hyperbolic.retrieval.exact import Scoring
 
-ROUNDING = 2.0**-24
 # Scores within this are one float32 number or neighbours: at pi float32 has steps of 2.4e-7.
 _SCORE_STEP = 3e-7
 # Stands for infinity in thresholds: times zero it is zero.
@@ -34,21 +34,28 @@ HUGE = 1e30
 class Tile(NamedTuple):
     """Part of a gallery, ready for a product with queries.
 
-    matrix: (T, D) float32; columns: (2, T) float64, what the key needs of each item beside the product.
+    matrix: (T, D); columns: (2, T) float64, what the key needs of each item beside the product; scale: (T,) by which
+    the columns of the product are to be multiplied, None for 1.
     """
 
     matrix: Tensor
     columns: Tensor
+    scale: Tensor | None
+
+    def product(self, queries: Tensor, out: Tensor | None = None) -> Tensor:
+        """(Q, D) `Key.matrix` -> (Q, T)."""
+        found = torch.mm(queries, self.matrix.T, out=out)
+        return found if self.scale is None else found.mul_(self.scale)
 
 
 class Key(Protocol):
     """Keys of a batch of queries; thresholds are (Q,) float64 keys."""
 
     matrix: Tensor
-    """(Q, D) float32, multiplied with `Tile.matrix`."""
+    """(Q, D) of the key's precision, multiplied with `Tile.matrix`."""
 
     def tile(self, items: Tensor, norms: Tensor) -> Tile:
-        """(T, D) float32 items and their (T,) float64 lengths -> what is multiplied."""
+        """(T, D) items of the key's precision and their (T,) float64 lengths -> what is multiplied."""
 
     def estimate(self, product: Tensor, columns: Tensor) -> Tensor:
         """(Q, T) keys, as float32 has them."""
@@ -65,26 +72,51 @@ class Key(Protocol):
     def loosen(self, thresholds: Tensor) -> Tensor:
         """Thresholds lowered so that a key below is a lower score in float32 too, not a tie."""
 
+    def beyond(self, scores: Tensor) -> Tensor:
+        """(Q,) float32 scores -> thresholds that every item of a larger float32 score reaches; infinity for the best
+        score there is."""
 
-def key_of(queries: Tensor, scoring: Scoring) -> Key:
-    """The key of (Q, D) queries for a scoring."""
-    return AngleKey(queries, scoring) if scoring.is_angle else ProductKey(queries, scoring)
+
+def key_of(queries: Tensor, scoring: Scoring, precision: torch.dtype = torch.float32) -> Key:
+    """The key of (Q, D) queries for a scoring, by products in float32 or float64."""
+    return (AngleKey if scoring.is_angle else ProductKey)(queries, scoring, precision)
+
+
+def _unit(precision: torch.dtype) -> float:
+    # of float64 four times as much, for what the exact scores round away themselves
+    return 2.0**-24 if precision == torch.float32 else 2.0**-51
+
+
+def _normalised(queries: int, items: Tensor, norms: Tensor, columns: Tensor) -> Tile:
+    """Few queries have their products divided by the lengths, not the items."""
+    scale = (1 / norms.clamp(min=MIN_NORM)).to(items.dtype)
+    if 2 * queries < items.shape[1]:
+        return Tile(items, columns, scale)
+    return Tile(items * scale[:, None], columns, None)
+
+
+def _next_scores(scores: Tensor) -> Tensor:
+    """Halfway from (Q,) float32 scores to the next larger ones: what rounds to more is at least that, float64."""
+    following = torch.nextafter(scores, torch.full_like(scores, torch.inf)).double()
+    return (scores.double() + following) / 2
 
 
 class AngleKey:
     """`+-(u - p q) / (r sqrt(1 - u^2))`, the sign chosen so that larger is better."""
 
-    def __init__(self, queries: Tensor, scoring: Scoring) -> None:
+    def __init__(self, queries: Tensor, scoring: Scoring, precision: torch.dtype) -> None:
         x = queries.double()
         norms = torch.linalg.vector_norm(x, dim=1).clamp(min=MIN_NORM)
         self.scoring = scoring
         self.sign = 1.0 if scoring.is_beta else -1.0
-        self.error = (x.shape[1] + 8) * ROUNDING
-        self.matrix = (self.sign * x / norms[:, None]).float()
+        self.unit = _unit(precision)
+        self.of_lengths = (x.shape[1] / 2 + 4) * self.unit
+        self.error = (x.shape[1] + 8) * self.unit + self.of_lengths
+        self.matrix = (self.sign * x / norms[:, None]).to(precision)
         p, self.scale = self._query_numbers(norms)
         self.p = self.sign * p
-        # rounding of p q in float32 goes in the item's favour
-        self._p32 = (self.p - 8 * ROUNDING * p).float()[:, None]
+        # rounding of p q goes in the item's favour
+        self._p = (self.p - (8 * self.unit + 2 * self.of_lengths) * p).to(precision)[:, None]
 
     def _query_numbers(self, norms: Tensor) -> tuple[Tensor, Tensor]:
         """p, and the factor between key and cotangent: `cot ext = scale * key`."""
@@ -105,38 +137,41 @@ class AngleKey:
         return torch.stack([cosh / sinh, ones] if self.scoring.apex_is_query else [sinh / cosh, 1 / cosh])
 
     def tile(self, items: Tensor, norms: Tensor) -> Tile:
-        norms = norms.clamp(min=MIN_NORM)
-        return Tile(items * (1 / norms).float()[:, None], self._item_numbers(norms))
+        return _normalised(len(self.matrix), items, norms, self._item_numbers(norms.clamp(min=MIN_NORM)))
 
     def estimate(self, product: Tensor, columns: Tensor) -> Tensor:
-        q, r = columns.float()
+        q, r = columns.to(product.dtype)
         sine = (1 - product.square()).clamp_(min=self.error).sqrt_()
-        return torch.addcmul(product, self._p32, q, value=-1).div_(sine.mul_(r))
+        return torch.addcmul(product, self._p, q, value=-1).div_(sine.mul_(r))
 
     def test(
         self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         sine, result = work
-        q, r = columns.float()
+        q, r = columns.to(product.dtype)
         # the sine may be wrong either way: which way favours the item depends on the sign of the threshold
         doubt = torch.where(thresholds > 0, -1.0, 1.0)
-        t = (thresholds.clamp(-HUGE, HUGE) * (1 + doubt * 8 * ROUNDING)).float()[:, None]
-        one = (1 + doubt * 3 * self.error).float()[:, None]
+        t = (thresholds.clamp(-HUGE, HUGE) * (1 + doubt * (8 * self.unit + 2 * self.of_lengths)))[:, None]
+        t = t.to(product.dtype)
+        one = (1 + doubt * 3 * self.error).to(product.dtype)[:, None]
         torch.addcmul(one, product, product, value=-1, out=sine)
         sine.clamp_(min=0).sqrt_()
         if self.scoring.is_hyperbolic and not self.scoring.apex_is_query:
             sine.mul_(r)
-        torch.addcmul(product, self._p32, q, value=-1, out=result)
-        return result.addcmul_(t, sine, value=-1), torch.full_like(t, -2 * self.error)
+        torch.addcmul(product, self._p, q, value=-1, out=result)
+        floors = torch.full_like(t, -2 * self.error).masked_fill_(thresholds.isposinf()[:, None], torch.inf)
+        return result.addcmul_(t, sine, value=-1), floors
 
     def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         u = product.double()
         q, r = columns
-        middle = u - self.p[rows] * q
+        radial = self.p[rows] * q
+        middle = u - radial
+        doubt = self.error + 2 * self.of_lengths * radial.abs()
         square = 1 - u.square()
-        least = r * (square - 3 * self.error).clamp(min=0).sqrt().clamp(min=1 / HUGE)
-        most = r * (square + 3 * self.error).clamp(max=1).sqrt()
-        low, high = middle - self.error, middle + self.error
+        least = r * (1 - 2 * self.of_lengths) * (square - 3 * self.error).clamp(min=0).sqrt().clamp(min=1 / HUGE)
+        most = r * (1 + 2 * self.of_lengths) * (square + 3 * self.error).clamp(max=1).sqrt()
+        low, high = middle - doubt, middle + doubt
         return (
             torch.where(low > 0, low / most, low / least).clamp(min=-HUGE),
             torch.where(high > 0, high / least, high / most),
@@ -149,11 +184,17 @@ class AngleKey:
         key = self.sign / (looser.tan() * self.scale)
         return torch.where(everything, -HUGE, torch.minimum(key, thresholds))
 
+    def beyond(self, scores: Tensor) -> Tensor:
+        following = _next_scores(scores) - 1e-12
+        angle = torch.pi - following if self.scoring.is_beta else following
+        key = self.sign / (angle.tan() * self.scale)
+        return torch.where(following >= torch.pi, torch.inf, torch.where(following <= 0, -HUGE, key))
+
 
 class ProductKey:
     """Cosine, `u`, and distance, `tanh(a) sinh(b) u - cosh(b)`: the key is a product less a number of the item."""
 
-    def __init__(self, queries: Tensor, scoring: Scoring) -> None:
+    def __init__(self, queries: Tensor, scoring: Scoring, precision: torch.dtype) -> None:
         x = queries.double()
         norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
         unit = x / norms.clamp(min=MIN_NORM)
@@ -162,28 +203,30 @@ class ProductKey:
         self.is_cosine = scoring.measure == "cosine"
         self.root_c = scoring.root_c
         self.cosh = cosh.squeeze(1)
-        self.error = (x.shape[1] + 8) * ROUNDING
-        self.matrix = (unit if self.is_cosine else scoring.root_c * sinh / cosh * unit).float()
+        self.unit = _unit(precision)
+        self.error = (1.5 * x.shape[1] + 12) * self.unit
+        self.matrix = (unit if self.is_cosine else scoring.root_c * sinh / cosh * unit).to(precision)
 
     def tile(self, items: Tensor, norms: Tensor) -> Tile:
         if self.is_cosine:
             nothing = torch.stack([torch.zeros_like(norms), torch.ones_like(norms)])
-            return Tile(items * (1 / norms.clamp(min=MIN_NORM)).float()[:, None], nothing)
+            return _normalised(len(self.matrix), items, norms, nothing)
         cosh = (1 + (self.root_c * norms).square()).sqrt()
-        return Tile(items, torch.stack([cosh, cosh]))
+        return Tile(items, torch.stack([cosh, cosh]), None)
 
     def estimate(self, product: Tensor, columns: Tensor) -> Tensor:
-        return product - columns[0].float()
+        return product - columns[0].to(product.dtype)
 
     def test(
         self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         t = thresholds.clamp(-HUGE, HUGE)
-        floor = t - 4 * ROUNDING * t.abs()
+        floor = (t - 4 * self.unit * t.abs()).masked_fill(thresholds.isposinf(), torch.inf)
         if self.is_cosine:
-            return product, (floor - 3 * self.error).float()[:, None]
+            return product, (floor - 3 * self.error).to(product.dtype)[:, None]
         cosh = columns[0]
-        return torch.sub(product, (cosh - 3 * self.error * cosh).float(), out=work[0]), floor.float()[:, None]
+        less = (cosh - 3 * self.error * cosh).to(product.dtype)
+        return torch.sub(product, less, out=work[0]), floor.to(product.dtype)[:, None]
 
     def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         less, scale = columns
@@ -195,3 +238,11 @@ class ProductKey:
             return thresholds - _SCORE_STEP
         distance = (-thresholds * self.cosh).clamp(min=1).acosh()
         return torch.minimum(-(distance * (1 + _SCORE_STEP)).cosh() / self.cosh * (1 + 1e-14), thresholds)
+
+    def beyond(self, scores: Tensor) -> Tensor:
+        following = _next_scores(scores)
+        if self.is_cosine:
+            return torch.where(following > 1, torch.inf, following - 1e-15)
+        distance = -following * self.root_c
+        key = -(distance * (1 + 1e-12)).cosh() / self.cosh * (1 + 1e-14)
+        return torch.where(scores >= 0, torch.inf, key)

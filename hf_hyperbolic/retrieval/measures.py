@@ -48,7 +48,7 @@ def scores(
 
     Raises:
         ValueError: for an unknown measure or direction, shapes that do not match, a hyperbolic measure without
-            curvature, or embeddings that are not finite.
+            curvature or with one that is not positive and finite, or embeddings that are not finite.
     """
     _check(queries, gallery, measure, direction, curvature)
     if measure == "cosine":
@@ -77,7 +77,8 @@ def check_arguments(
     direction: str,
     curvature: lorentz.Curvature | None,
 ) -> None:
-    """Raises ValueError for an unknown measure or direction, shapes that do not match or a missing curvature.
+    """Raises ValueError for an unknown measure or direction, shapes that do not match, or a curvature that is missing
+    or not a positive number.
 
     Values are not looked at: see `bad_rows`.
     """
@@ -90,6 +91,8 @@ def check_arguments(
         )
     if measure in _HYPERBOLIC and curvature is None:
         raise ValueError(f"measure {measure!r} is hyperbolic: pass curvature=, for a model `model.curvature`")
+    if measure in _HYPERBOLIC and curvature is not None and not 0 < float(curvature) < math.inf:
+        raise ValueError(f"curvature is {float(curvature)}: give a finite c > 0, the space then has curvature -c")
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
         if embeddings.ndim != 2:
             raise ValueError(f"{name} has shape {tuple(embeddings.shape)}: give a matrix of one embedding a row")

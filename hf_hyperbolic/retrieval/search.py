@@ -4,11 +4,12 @@ The gallery is read in tiles, and no more than a tile of scores exists at a time
 over it, while it lies in the cache, find the items that may still enter a query's top-k (`keys`); those few are kept
 with bounds (`shortlist`), and what remains at the end is scored to the last digit (`exact`) and sorted. So the result
 is that of scoring every pair in float64, rounding to float32 and sorting, whatever the tiles, and the order of equal
-scores is that of the gallery. Queries with more near-ties than a shortlist holds, and a k that is a good part of the
-gallery, are scored exactly throughout.
+scores is that of the gallery. Queries whose items float32 cannot tell apart are searched once more by float64
+products; a k that is a good part of the gallery is scored exactly throughout.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ _QUERIES = 512
 _EXACT_QUERIES = 32
 # Thresholds start from a sample: each item costs as much as any, a better start saves k G / sample items a query.
 _SAMPLE = 4096
+# Of few queries that is less than what the sample itself costs.
+_FEW_QUERIES = 16
+_SMALL_SAMPLE = 1024
+# A query for which this share of a sample may be as good as its k-th best is not worth a search in float32.
+_HOPELESS_SHARE = 1 / 8
 # Items are looked at one by one only in blocks of so many that hold a maximum above the threshold.
 _BLOCK = 32
 _PAIRS = 8192
@@ -59,13 +65,18 @@ def search(
     queries or the device's way of multiplying. Half-precision embeddings are taken as the numbers they are, so that the
     only loss is the rounding of what was stored. Beside its arguments and its result it needs a few tiles of memory.
 
+    Time is that of a float32 product and some passes over it while few items lie within its rounding error of the k-th
+    best. Where more do (a gallery of near-duplicates, or all in one narrow cone), the queries concerned are searched
+    again in float64. The worst are items that float64 does not tell apart either, such as thousands on the query's own
+    ray: each is scored as a pair, as slow as a loop over pairs.
+
     Args:
         queries: (Q, D) embeddings; for a hyperbolic model, space components. Tensor or numpy array, float16 to float64.
         gallery: (G, D) embeddings; may be mapped from a file, or lie on another device than the queries.
         k: any number from 1 on; beyond G all items are ranked.
         measure: one of `MEASURES`; see `scores` for what each means and its range.
         direction: "children" where queries are parents and gallery items candidate children, or "parents".
-        curvature: c > 0 of the space of curvature -c; needed by `alpha`, `beta` and `distance`, ignored by the others.
+        curvature: finite c > 0 of the space of curvature -c; needed by `alpha`, `beta` and `distance` alone.
         rows: (m,) gallery rows that compete, in any order; all if None. `indices` are gallery rows nevertheless.
         tile_rows: gallery rows read at a time; chosen by the device and the number of queries if None.
 
@@ -74,8 +85,8 @@ def search(
 
     Raises:
         ValueError: for an unknown measure or direction, shapes that do not match, a hyperbolic measure without
-            curvature or with one that is not positive, k or `tile_rows` below 1, NaN or infinite embeddings, or rows
-            that are not in the gallery.
+            curvature or with one that is not positive and finite, k or `tile_rows` below 1, NaN or infinite embeddings,
+            or rows that are not in the gallery.
     """
     check_arguments(queries, gallery, measure, direction, curvature)
     _check_counts(k, tile_rows)
@@ -88,7 +99,7 @@ def search(
     indices = torch.empty(len(asked), k, dtype=torch.int64, device=device)
     shortlisted = k < _LARGE_SHARE * len(items)
     step = max(16, min(_QUERIES, 2**21 // max(k, 1))) if shortlisted else _EXACT_QUERIES
-    with torch.no_grad(), torch.autocast(device.type, enabled=False), _full_float32():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), _full_float32(device):
         for start in range(0, len(asked), step):
             part = slice(start, start + step)
             x, _ = asked.tile(start, start + step)
@@ -103,48 +114,74 @@ def search(
 
 
 def _search_shortlisted(
-    x: Tensor, items: EmbeddingRows, k: int, scoring: Scoring, tile_rows: int | None
+    x: Tensor,
+    items: EmbeddingRows,
+    k: int,
+    scoring: Scoring,
+    tile_rows: int | None,
+    precision: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """(Q, D) queries -> (Q, k) scores and positions."""
-    key = key_of(x, scoring)
-    shortlist = Shortlist(key, k, _sample_thresholds(key, items, k))
-    step = tile_rows or _tile_length(len(x), x.device)
-    width = -(-min(step, len(items)) // _BLOCK) * _BLOCK
-    product, *work = (torch.empty(len(x), width, device=x.device) for _ in range(3))
-    for start in range(0, len(items), step):
-        part, norms = items.tile(start, start + step)
-        real = len(part)
-        # a short last tile is filled up, for the blocks
-        part = torch.nn.functional.pad(part.float(), (0, 0, 0, width - real)) if real < width else part.float()
-        norms = torch.nn.functional.pad(norms, (0, width - real))
-        matrix, columns = key.tile(part, norms)
-        torch.mm(key.matrix, matrix.T, out=product)
+    is_last = precision == torch.float64
+
+    def score(rows: Tensor, positions: Tensor) -> Tensor:
+        return _exact_scores(x, items, scoring, rows, positions)
+
+    key = key_of(x, scoring, precision)
+    thresholds, hopeless = _sample_thresholds(key, items, k, precision)
+    # scoring a pair costs as much as some hundred of a product
+    shortlist = Shortlist(key, k, thresholds, score, torch.inf if is_last else max(4 * k + 2048, len(items) / 64))
+    if not is_last:
+        shortlist.give_up(hopeless)
+    step = tile_rows or _tile_length(len(x) * (2 if is_last else 1), x.device)
+    buffers = torch.empty(3, len(x) * _whole_blocks(min(step, len(items))), dtype=precision, device=x.device)
+    for start in range(0, 0 if shortlist.crowded.all() else len(items), step):
+        part, norms = items.tile(start, start + step, precision)
+        tile = key.tile(part.to(precision), norms)
+        real, width = len(part), _whole_blocks(len(part))
+        product, *work = buffers[:, : len(x) * width].view(3, len(x), width)
+        tile.product(key.matrix, out=product[:, :real])
+        columns = tile.columns
+        if real < width:  # filled up, for the blocks
+            product[:, real:] = 0
+            columns = torch.nn.functional.pad(columns, (0, width - real), value=1.0)
         found, positions = _reaching(*key.test(product, columns, shortlist.thresholds, (work[0], work[1])))
         inside = positions < real
         found, positions = found[inside], positions[inside]
         low, high = key.bounds(product[found, positions], found, columns[:, positions])
         near = (high >= shortlist.thresholds[found]).nonzero().flatten()
         shortlist.add(found[near], positions[near] + start, low[near], high[near])
-    scores, positions = _ranked(x, items, k, scoring, *shortlist.items())
+    scores, positions = _ranked(k, score, *shortlist.items())
     crowded = shortlist.crowded.nonzero().flatten()
-    # an empty tensor is split into one empty part, and that would read the whole gallery for nothing
-    for some in crowded.split(_EXACT_QUERIES) if len(crowded) else ():
-        scores[some], positions[some] = _search_exactly(x[some], items, k, scoring, tile_rows)
+    if len(crowded):
+        scores[crowded], positions[crowded] = _search_shortlisted(
+            x[crowded], items, k, scoring, tile_rows, torch.float64
+        )
     return scores, positions
 
 
-def _sample_thresholds(key: Key, items: EmbeddingRows, k: int) -> Tensor:
-    """(Q,) keys that k items spread over the gallery reach, for certain."""
-    size = min(len(items), max(_SAMPLE, 4 * k))
+def _whole_blocks(length: int) -> int:
+    return -(-length // _BLOCK) * _BLOCK
+
+
+def _sample_thresholds(key: Key, items: EmbeddingRows, k: int, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(Q,) keys that k items spread over the gallery reach, for certain, and where so many may reach them that it is
+    hopeless."""
+    few = len(key.matrix) <= _FEW_QUERIES
+    size = min(len(items), max(_SMALL_SAMPLE if few else _SAMPLE, 4 * k))
     # spread, since a gallery may be stored sorted by category or radius
     chosen = torch.arange(size) * len(items) // size
-    part, norms = items.checked(items.take(chosen))
-    matrix, columns = key.tile(part.float(), norms)
-    product = key.matrix @ matrix.T
+    part, norms = items.checked(items.take(chosen), precision)
+    tile = key.tile(part.to(precision), norms)
+    columns = tile.columns
+    product = tile.product(key.matrix)
     best = key.estimate(product, columns).topk(k, dim=1).indices
     rows = torch.arange(len(product), device=product.device)[:, None].expand_as(best).flatten()
     low, _ = key.bounds(product.gather(1, best).flatten(), rows, columns[:, best.flatten()])
-    return low.view(best.shape).min(dim=1).values
+    thresholds = low.view(best.shape).min(dim=1).values
+    work = (torch.empty_like(product), torch.empty_like(product))
+    values, floors = key.test(product, columns, key.loosen(thresholds), work)
+    return thresholds, (values >= floors).sum(dim=1) - k > _HOPELESS_SHARE * size
 
 
 def _reaching(values: Tensor, floors: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,34 +195,34 @@ def _reaching(values: Tensor, floors: Tensor) -> tuple[Tensor, Tensor]:
     return rows[hit], inside * blocks + block[hit]
 
 
-def _ranked(
-    x: Tensor, items: EmbeddingRows, k: int, scoring: Scoring, rows: Tensor, positions: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The k best of (n,) pairs for each query, at least k of them given for all but crowded queries."""
+def _exact_scores(x: Tensor, items: EmbeddingRows, scoring: Scoring, rows: Tensor, positions: Tensor) -> Tensor:
+    """Scores of the (n,) queries `rows` for the items at (n,) positions."""
     exact = [
         pair_scores(x[row], items.take(position), scoring)
         for row, position in zip(rows.split(_PAIRS), positions.split(_PAIRS), strict=True)
     ]
-    score = torch.cat(exact) if exact else x.new_zeros(0, dtype=torch.float32)
-    # three stable sorts: by position, by score, by query
-    order = positions.sort().indices
-    order = order[score[order].sort(descending=True, stable=True).indices]
-    order = order[rows[order].sort(stable=True).indices]
-    counts = rows.bincount(minlength=len(x))
-    slots = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows[order]]
-    order = order[slots < k]
-    scores = torch.full((len(x), k), -torch.inf, device=x.device)
-    best = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
-    scores[rows[order], slots[slots < k]] = score[order]
-    best[rows[order], slots[slots < k]] = positions[order]
-    return scores, best
+    return torch.cat(exact) if exact else x.new_zeros(0, dtype=torch.float32)
+
+
+def _ranked(
+    k: int, score: Callable[[Tensor, Tensor], Tensor], positions: Tensor, real: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The k best of (Q, W) increasing positions, where they are `real`: at least k for all but crowded queries."""
+    rows, slots = real.nonzero(as_tuple=True)
+    width = max(k, positions.shape[1])
+    scores = torch.full((len(real), width), -torch.inf, dtype=torch.float32, device=real.device)
+    scores[rows, slots] = score(rows, positions[rows, slots])
+    # a stable sort: ties stay in the order of the gallery
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    positions = torch.nn.functional.pad(positions, (0, width - positions.shape[1])).clamp(min=0)
+    return scores[:, :k], positions.gather(1, order[:, :k])
 
 
 def _search_exactly(
     x: Tensor, items: EmbeddingRows, k: int, scoring: Scoring, tile_rows: int | None
 ) -> tuple[Tensor, Tensor]:
     """(Q, D) queries -> (Q, k) scores and positions, every pair scored exactly."""
-    scores = torch.empty(len(x), 0, device=x.device)
+    scores = torch.empty(len(x), 0, dtype=torch.float32, device=x.device)
     positions = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
     # merging sorts k + step items a tile: with less than k new ones a time, most of it would be the old ones again
     step = tile_rows or max(k, 4096)
@@ -227,17 +264,56 @@ def _positive(curvature: lorentz.Curvature | None, measure: str) -> float | None
     if measure not in ("alpha", "beta", "distance"):
         return None
     assert curvature is not None
-    if not float(curvature) > 0:
-        raise ValueError(f"curvature is {float(curvature)}: give c > 0, the space then has curvature -c")
     return float(curvature)
 
 
+# Searches of one process at a time that need full precision, and what to restore after the last of them.
+_lock = threading.Lock()
+_searching: dict[str, int] = {}
+_before: dict[str, tuple[str, str | None]] = {}
+
+
 @contextmanager
-def _full_float32() -> Iterator[None]:
-    """Products without TF32 or bfloat16, whose error is far beyond the bounds used here."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+def _full_float32(device: torch.device) -> Iterator[None]:
+    """Products without TF32 or bfloat16, whose error is far beyond the bounds used here.
+
+    The setting is the process's: the first of several searches at once saves it, the last restores it.
+    """
+    backend = "mkldnn" if device.type == "cpu" else "cuda"
+    with _lock:
+        _searching[backend] = _searching.get(backend, 0) + 1
+        if _searching[backend] == 1:
+            _before[backend] = _set_precision(backend)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        with _lock:
+            _searching[backend] -= 1
+            if not _searching[backend]:
+                _restore_precision(backend, *_before.pop(backend))
+
+
+def _set_precision(backend: str) -> tuple[str, str | None]:
+    """What is to be restored: a setting, and what it is to read as."""
+    matmul = getattr(torch.backends, backend).matmul
+    if not hasattr(matmul, "fp32_precision"):  # torch before 2.9
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        return before, None
+    before = matmul.fp32_precision
+    if before not in ("ieee", "none"):
+        matmul.fp32_precision = "ieee"
+    return before, before
+
+
+def _restore_precision(backend: str, setting: str, read: str | None) -> None:
+    if read is None:
+        torch.set_float32_matmul_precision(setting)
+        return
+    matmul = getattr(torch.backends, backend).matmul
+    if matmul.fp32_precision == read:
+        return
+    # what was inherited from the backend or from all of torch stays inherited
+    matmul.fp32_precision = "none"
+    if matmul.fp32_precision != read:
+        matmul.fp32_precision = setting

@@ -1,5 +1,7 @@
 """Exact search in a gallery spread over processes, each holding a part of it."""
 
+import hashlib
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -39,26 +41,36 @@ def search_sharded(
     Raises:
         ValueError: as in `search`, on every process at once, naming the process where it happened; or where processes
             pass different queries or settings.
+        RuntimeError: for any other error of a process (out of memory, say), on every process at once, naming it.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return search(queries, shard, k, measure, direction, curvature, tile_rows=tile_rows)
     # A process that stopped on its own would leave the others waiting: what it has to say is told to all first.
-    result, problem = None, None
+    result, failure, problem = None, None, None
     try:
         result = search(queries, shard, k, measure, direction, curvature, tile_rows=tile_rows)
-    except ValueError as error:
-        problem = str(error)
-    settings = (k, measure, direction, None if curvature is None else float(curvature), _digest(queries))
-    told: list[tuple[str | None, tuple[object, ...], int]] = [(None, (), 0)] * dist.get_world_size()
-    dist.all_gather_object(told, (problem, settings, len(shard)))
-    for rank, (message, _, _) in enumerate(told):
-        if message is not None:
-            raise ValueError(f"process {rank}: {message}")
-    for rank, (_, theirs, _) in enumerate(told):
-        if theirs != told[0][1]:
+    except Exception as error:
+        failure, problem = error, (type(error).__name__, str(error), isinstance(error, ValueError))
+    settings = None
+    if problem is None:
+        settings = (k, measure, direction, None if curvature is None else float(curvature), _digest(queries))
+    told: list[tuple[tuple[str, str, bool] | None, tuple[object, ...] | None, int]] = []
+    told += [(None, None, 0)] * dist.get_world_size()
+    dist.all_gather_object(told, (problem, settings, 0 if problem is not None else len(shard)))
+    for rank, (theirs, _, _) in enumerate(told):
+        if theirs is not None:
+            kind, message, is_value_error = theirs
+            if is_value_error:
+                raise ValueError(f"process {rank}: {message}") from failure
+            raise RuntimeError(f"process {rank}: {kind}: {message}") from failure
+    settings_of_first = told[0][1]
+    assert settings_of_first is not None
+    for rank, (_, others, _) in enumerate(told):
+        assert others is not None
+        if others != settings_of_first:
             raise ValueError(
                 f"process {rank} searches with other queries or settings than process 0 "
-                f"({theirs[:4]} and {told[0][1][:4]}): pass the same to all, and split the gallery alone"
+                f"({others[:4]} and {settings_of_first[:4]}): pass the same to all, and split the gallery alone"
             )
     assert result is not None
     lengths = [length for _, _, length in told]
@@ -90,8 +102,12 @@ def _meeting_place(device: torch.device) -> torch.device:
     return device if device.type == "cuda" else torch.device("cuda", torch.cuda.current_device())
 
 
-def _digest(queries: Embeddings) -> tuple[tuple[int, ...], float]:
-    """Shape and a weighted sum of the values: enough to notice that processes split the queries."""
-    values = torch.from_numpy(np.array(queries)) if isinstance(queries, np.ndarray) else queries.detach().cpu()
-    flat = values.double().flatten()
-    return tuple(values.shape), float((flat * torch.arange(1, len(flat) + 1).double().sqrt()).sum())
+def _digest(queries: Embeddings) -> tuple[tuple[int, ...], str, str]:
+    """Shape, dtype and a hash of the bytes: what tells that processes split the queries."""
+    values = (
+        torch.from_numpy(np.array(queries, dtype=queries.dtype.newbyteorder("=")))
+        if isinstance(queries, np.ndarray)
+        else queries.detach().cpu()
+    )
+    content = values.contiguous().view(torch.uint8).numpy().data if values.numel() else b""
+    return tuple(values.shape), str(values.dtype), hashlib.sha256(content).hexdigest()

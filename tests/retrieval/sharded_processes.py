@@ -44,6 +44,13 @@ def main():
     refused(queries[rank:], gallery, "process 1 searches with other queries or settings")
     refused(queries + rank, gallery, "process 1 searches with other queries or settings")
     refused(queries, gallery, "process 1 searches with other", direction=("children", "parents")[min(rank, 1)])
+    # one process fails in a way of its own: none is left waiting
+    with pytest.raises(RuntimeError, match="process 1: NotImplementedError: "):
+        search_sharded(queries, gallery.to_sparse() if rank == 1 else gallery, 5, "beta", curvature=CURVATURE)
+    # queries of one shape whose values have one sum weighted by the roots of 1, 2, 3, ...
+    alike = torch.zeros(2, 8)
+    alike[0, 0 if rank == 0 else 3] = 0.5 if rank == 0 else 0.25
+    refused(alike, gallery, "process 1 searches with other queries or settings")
     print("all equal", flush=True)
 
 

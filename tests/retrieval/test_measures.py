@@ -94,6 +94,13 @@ def test_hyperbolic_measures_need_a_curvature(embeddings, measure):
         scores(*embeddings, measure, "children")
 
 
+@pytest.mark.parametrize("curvature", [math.inf, math.nan, 0.0, -1.0])
+@pytest.mark.parametrize("measure", ["alpha", "beta", "distance"])
+def test_curvatures_of_no_space_are_refused(embeddings, measure, curvature):
+    with pytest.raises(ValueError, match="give a finite c > 0"):
+        scores(*embeddings, measure, "children", curvature)
+
+
 @pytest.mark.parametrize("measure", ["cosine", "euclidean_alpha", "euclidean_beta"])
 def test_flat_measures_need_none(embeddings, measure):
     result = scores(*embeddings, measure, "children")

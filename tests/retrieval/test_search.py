@@ -1,7 +1,11 @@
 """Exact search against brute force over pairs, in float64 by the elementwise geometry and at 50 digits by mpmath."""
 
+import importlib
 import math
+import subprocess
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
 import numpy as np
@@ -103,34 +107,54 @@ def test_equals_brute_force_whatever_the_tile(measure, direction):
 
 @pytest.mark.parametrize("kind", ADVERSARIES)
 def test_adversarial_galleries_are_ranked_as_brute_force_ranks_them(kind, monkeypatch):
-    """Through the shortlist and, with one that holds little more than k, through the exact path for crowded queries."""
+    """Through the shortlist and, with one little longer than k, through exact trimming and float64 products."""
     queries, gallery = adversarial(kind)
     original = shortlist_module.Shortlist.__init__
 
-    def short(self, key, k, thresholds):
-        original(self, key, k, thresholds)
+    def short(self, key, k, thresholds, score, patience):
+        original(self, key, k, thresholds, score, patience if patience == math.inf else 60)
+        self.limit = k + 5
+
+    def patient(self, key, k, thresholds, score, patience):
+        original(self, key, k, thresholds, score, torch.inf)
         self.limit = k + 5
 
     for measure, direction in CASES:
         expected = brute_force(queries, gallery, 20, measure, direction)
         for tile_rows in (None, 64, 101):
             assert_same(search(queries, gallery, 20, measure, direction, CURVATURE, tile_rows=tile_rows), expected)
-        with monkeypatch.context() as patch:
-            patch.setattr(shortlist_module.Shortlist, "__init__", short)
-            assert_same(search(queries, gallery, 20, measure, direction, CURVATURE, tile_rows=64), expected)
+        for other in (short, patient):
+            with monkeypatch.context() as patch:
+                patch.setattr(shortlist_module.Shortlist, "__init__", other)
+                for tile_rows in (None, 64):
+                    found = search(queries, gallery, 20, measure, direction, CURVATURE, tile_rows=tile_rows)
+                    assert_same(found, expected)
 
 
-def test_a_crowded_query_is_what_it_is_called():
-    """The premise of the test above: a cluster overflows a shortlist."""
-    queries, gallery = points(2), points(1, seed=5).expand(3000, -1)
-    found = search(queries, gallery, 3, "beta", "children", CURVATURE)
-    assert found.indices.tolist() == [[0, 1, 2]] * 2
+def test_a_full_shortlist_is_trimmed_to_the_best_and_gives_up_without_patience():
+    queries = points(2)
     key = key_of(queries, Scoring("beta", "children", CURVATURE))
-    shortlist = shortlist_module.Shortlist(key, 3, torch.full((2,), -1.0, dtype=torch.float64))
+    generator = torch.Generator().manual_seed(3)
+    truth = (torch.rand(2, 6000, generator=generator) * 20).round() / 10
     rows = torch.arange(2).repeat_interleave(3000)
-    shortlist.add(rows, torch.arange(3000).repeat(2), torch.zeros(6000).double(), torch.ones(6000).double())
-    shortlist.compact()
-    assert shortlist.crowded.all()
+
+    def scored(rows, positions):
+        return truth[rows, positions]
+
+    for patience in (math.inf, 100):
+        start = torch.full((2,), -1.0, dtype=torch.float64)
+        shortlist = shortlist_module.Shortlist(key, 3, start, scored, patience)
+        for tile in (0, 3000):
+            positions = tile + torch.arange(3000).repeat(2)
+            shortlist.add(rows, positions, torch.zeros(6000).double(), torch.ones(6000).double())
+        positions, real = shortlist.items()
+        if patience == 100:
+            assert shortlist.crowded.all()
+            assert not real.any()
+        else:
+            assert not shortlist.crowded.any()
+            best = truth.sort(dim=1, descending=True, stable=True).indices[:, :3].sort(dim=1).values
+            assert torch.equal(positions[real].view(2, 3), best)
 
 
 def definition(query, item, measure, direction):
@@ -286,6 +310,8 @@ def test_arguments_that_make_no_sense_are_refused():
         "unknown direction": {"direction": "down"},
         "pass curvature": {"curvature": None},
         "curvature is -1": {"curvature": -1.0},
+        "curvature is inf": {"curvature": math.inf},
+        "curvature is nan": {"curvature": math.nan},
         "row 90, and the gallery has 90": {"rows": torch.tensor([1, 90])},
         "row -1": {"rows": torch.tensor([-1])},
         "row 4 of the gallery more than once": {"rows": torch.tensor([4, 2, 4])},
@@ -341,3 +367,117 @@ def test_tiles_and_pairs_round_alike_halfway_between_float32_numbers(measure):
         assert (product != pairs).any(), "nothing here would be rounded differently"
     assert torch.equal(tile_scores(x, y, scoring).squeeze(0), pairs)
     assert torch.equal(torch.cat([pair_scores(x, row[None], scoring) for row in y[:50]]), pairs[:50])
+
+
+@pytest.mark.parametrize("kind", ["at the origin", "copies", "narrow cone", "one ray"])
+def test_crowds_larger_than_a_shortlist_are_ranked_as_brute_force_ranks_them(kind):
+    generator = torch.Generator().manual_seed(4)
+    queries, gallery = points(3, seed=9), points(6000, seed=10)
+    crowd = torch.randperm(6000, generator=generator)[:2500]
+    noise = torch.randn(2500, 16, generator=generator)
+    if kind == "at the origin":
+        gallery[crowd] = 0
+    elif kind == "copies":
+        gallery[crowd] = queries[0]
+    elif kind == "narrow cone":
+        gallery[crowd] = (queries[0] + 3e-4 * noise) * torch.rand(2500, 1, generator=generator) * 2
+    else:
+        gallery[crowd] = queries[0] * torch.rand(2500, 1, generator=generator) * 2
+    for measure, direction in CASES:
+        found = search(queries, gallery, 10, measure, direction, CURVATURE)
+        assert_same(found, brute_force(queries, gallery, 10, measure, direction))
+
+
+def test_a_crowd_does_not_have_every_pair_scored_exactly(monkeypatch):
+    """A narrow cone, in which float32 tells nothing apart: float64 products leave a few pairs to be scored."""
+    scored = []
+    module = importlib.import_module("hf_hyperbolic.retrieval.search")
+    monkeypatch.setattr(module, "pair_scores", lambda x, y, how: scored.append(len(x)) or pair_scores(x, y, how))
+    tiles = []
+    monkeypatch.setattr(module, "tile_scores", lambda x, y, how: tiles.append(1) or tile_scores(x, y, how))
+    generator = torch.Generator().manual_seed(5)
+    cone = torch.nn.functional.normalize(torch.ones(16) + 1e-3 * torch.randn(8020, 16, generator=generator), dim=1)
+    radii = 0.5 + torch.rand(8020, 1, generator=generator)
+    queries, gallery = (cone * radii).split([20, 8000])
+    found = search(queries, gallery, 10, "beta", "children", CURVATURE)
+    assert sum(scored) < 20 * 8000 / 10
+    assert not tiles
+    assert_same(found, brute_force(queries, gallery, 10, "beta", "children"))
+
+
+CURRENT_API = """
+import os, torch
+from hf_hyperbolic.retrieval import search
+backends = torch.backends
+def read():
+    return backends.fp32_precision, backends.mkldnn.matmul.fp32_precision, backends.cuda.matmul.fp32_precision
+for setting, follows in (
+    ('backends.fp32_precision = "tf32"', True),
+    ('backends.mkldnn.matmul.fp32_precision = "bf16"', False),
+    ('backends.cuda.matmul.fp32_precision = "tf32"', True),
+    ('torch.set_float32_matmul_precision("high")', False),
+):
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0, setting
+        continue
+    generator = torch.Generator().manual_seed(0)
+    queries, gallery = torch.randn(4, 64, generator=generator), torch.randn(900, 64, generator=generator)
+    expected = search(queries, gallery, 10, "beta", "children", 0.8)
+    exec(setting)
+    before = read()
+    found = search(queries, gallery, 10, "beta", "children", 0.8)
+    assert torch.equal(found.scores, expected.scores) and torch.equal(found.indices, expected.indices)
+    assert read() == before, (setting, read(), before)
+    backends.fp32_precision = "ieee"
+    assert (read()[1] == "ieee") == follows, (setting, read())
+    os._exit(0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="torch without precisions of one backend")
+def test_the_current_precision_settings_of_the_process_do_not_matter_and_stay():
+    """In processes of their own, since torch cannot forget them; what followed the global setting still does."""
+    done = subprocess.run([sys.executable, "-c", CURRENT_API], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_searches_at_once_restore_the_precision_after_the_last():
+    queries, gallery = points(4, 64), points(3000, 64, seed=1)
+    expected = search(queries, gallery, 10, "beta", "children", CURVATURE)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(search, queries, gallery, 10, "beta", "children", CURVATURE) for _ in range(40)]
+        for one in running:
+            assert_same(one.result(), expected)
+        assert torch.get_float32_matmul_precision() == "medium"
+        module = importlib.import_module("hf_hyperbolic.retrieval.search")
+        first, second = (module._full_float32(torch.device("cpu")) for _ in range(2))
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+        second.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_the_default_dtype_does_not_matter():
+    queries, gallery = points(4), points(900, seed=1)
+    everything = [search(queries, gallery, k, *case, CURVATURE) for k in (10, 900) for case in CASES]
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = [search(queries, gallery, k, *case, CURVATURE) for k in (10, 900) for case in CASES]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(everything, again, strict=True):
+        assert one.scores.dtype == other.scores.dtype
+        assert_same(one, other)
+
+
+def test_no_rows_may_be_given_as_an_empty_list():
+    for nothing in ([], (), np.array([])):
+        assert search(points(2), points(9), 3, curvature=CURVATURE, rows=nothing).scores.shape == (2, 0)
