@@ -31,7 +31,7 @@ def workplace(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/qdrant.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/search.md", "docs/index.md", "docs/qdrant.md"])
 def test_python_blocks_run(page, workplace, monkeypatch):
     if page == "docs/qdrant.md":
         pytest.importorskip("qdrant_edge")

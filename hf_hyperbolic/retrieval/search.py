@@ -241,7 +241,7 @@ def _search_exactly(
 def _tile_length(queries: int, device: torch.device) -> int:
     """Gallery rows a tile: its scores fill the processor's cache, or on an accelerator a small part of its memory."""
     if device.type == "cpu":
-        return max(1024, min(2**21 // queries, 16384))
+        return max(1024, min(2**20 // queries, 16384))
     return max(8192, min(2**25 // queries, 2**17))
 
 
