@@ -54,7 +54,7 @@ def worker(rank, port, data, results):
         split = replace(split, load=gone)
     try:
         embed(split, distributed=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the other process is told what it was
         results[f"failed{rank}"] = str(error)
     dist.destroy_process_group()
 
