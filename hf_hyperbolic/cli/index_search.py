@@ -5,6 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+# a picture of more is too large to look at
+_ON_SHEET = 60
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", help="folder of an index, as `index build` writes it")
@@ -57,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
         from hf_hyperbolic.retrieval.index_sheet import result_sheet
 
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        result_sheet(index, image, options.box, results).save(sheet, quality=92)
-        print(f"wrote {sheet}", file=sys.stderr)
+        result_sheet(index, image, options.box, results[:_ON_SHEET]).save(sheet, quality=92)
+        first = f", the first {_ON_SHEET} of {len(results):,} results" if len(results) > _ON_SHEET else ""
+        print(f"wrote {sheet}{first}", file=sys.stderr)
     if options.json:
         print(json.dumps({"image": options.image, "box": options.box, **results.as_dict()}, indent=1))
     else:
