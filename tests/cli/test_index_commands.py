@@ -150,7 +150,7 @@ def test_an_index_becomes_a_qdrant_collection(index, tmp_path, capsys):
 def test_a_sheet_shows_no_more_than_can_be_looked_at(index, source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("hf_hyperbolic.cli.index_search._ON_SHEET", 2)
     image = next(path for path in sorted(source.rglob("*")) if path.suffix in (".png", ".jpg"))
-    status, out, err = run(capsys, "search", index, image, "--direction", "children", "--sheet", tmp_path / "s.png")
+    status, _, err = run(capsys, "search", index, image, "--direction", "children", "--sheet", tmp_path / "s.png")
     assert status == 0
     assert "the first 2 of" in err
     assert (tmp_path / "s.png").exists()
