@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from blocked_package import BLOCK_THE_PACKAGE
 
 import hf_hyperbolic
 from hf_hyperbolic import metric_names
@@ -34,22 +35,6 @@ COMPUTE = """
     assert tree["hier_ot"] == 2, tree
     assert metric.compute(predictions=[[1, 0]], references=[[0, 1]], ground=[[0, 7], [7, 0]])["hier_ot"] == 7
     print(type(metric).__module__)
-"""
-BLOCK_THE_PACKAGE = """
-    import sys
-
-    class Blocker:
-        def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] == "hf_hyperbolic":
-                raise ModuleNotFoundError(f"No module named {name!r}")
-
-    sys.meta_path.insert(0, Blocker())
-    try:
-        import hf_hyperbolic
-    except ModuleNotFoundError:
-        pass
-    else:
-        raise SystemExit("the package can still be imported: this would show nothing")
 """
 
 
@@ -147,11 +132,19 @@ def test_by_path_and_by_hub_name_without_the_package_and_offline_from_then_on(tm
     copy = tmp_path / "copy" / "hier_ot"
     shutil.copytree(FOLDER, copy)
     load = "\n    import evaluate\n    metric = evaluate.load({!r})\n"
-    script = BLOCK_THE_PACKAGE + load.format("me/hier_ot") + COMPUTE + load.format(str(copy)) + COMPUTE
+    script = (
+        textwrap.indent(BLOCK_THE_PACKAGE, "    ")
+        + load.format("me/hier_ot")
+        + COMPUTE
+        + load.format(str(copy))
+        + COMPUTE
+    )
     from_hub, from_path = finish(start(script, tmp_path, HF_ENDPOINT=hub)).splitlines()
     assert from_hub.startswith("evaluate_modules.metrics.me--hier_ot.")
     assert from_path.startswith("evaluate_modules.metrics.hier_ot.")
-    script = BLOCK_THE_PACKAGE + load.format("me/hier_ot") + "    print(type(metric).__module__)"
+    script = (
+        textwrap.indent(BLOCK_THE_PACKAGE, "    ") + load.format("me/hier_ot") + "    print(type(metric).__module__)"
+    )
     again = finish(start(script, tmp_path, HF_ENDPOINT="http://127.0.0.1:9", **OFFLINE))
     assert again.strip() == from_hub
 

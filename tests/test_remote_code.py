@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from blocked_package import BLOCK_THE_PACKAGE
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, ResNetConfig, pipeline
@@ -23,22 +24,6 @@ CODE = {
     "euclidean.py",
     "vision_backbone.py",
 }
-BLOCK_THE_PACKAGE = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name == "hf_hyperbolic" or name.startswith("hf_hyperbolic."):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-
-sys.meta_path.insert(0, Blocker())
-try:
-    import hf_hyperbolic
-except ModuleNotFoundError:
-    pass
-else:
-    raise SystemExit("the package can still be imported: this would show nothing")
-"""
 
 
 def small_model(backbone: str = "clip", **fields) -> HyperbolicCLIPVisionModel:

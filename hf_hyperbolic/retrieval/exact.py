@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hf_hyperbolic import euclidean, lorentz
+from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES
 
 # Below this sin^2 of the angle between directions (theta < 0.01) `1 - cos theta` has lost too many digits even in
 # float64, and the pair goes through the geometry's elementwise form, which projects instead of subtracting.
@@ -41,7 +42,7 @@ class Scoring:
 
     @property
     def is_hyperbolic(self) -> bool:
-        return self.measure in ("alpha", "beta", "distance")
+        return self.measure in HYPERBOLIC_MEASURES
 
     @property
     def is_beta(self) -> bool:

@@ -11,7 +11,7 @@ from hf_hyperbolic import euclidean, lorentz
 
 MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance")
 DIRECTIONS = ("children", "parents")
-_HYPERBOLIC = ("alpha", "beta", "distance")
+HYPERBOLIC_MEASURES = ("alpha", "beta", "distance")
 _ROWS_NAMED = 5
 
 
@@ -89,9 +89,9 @@ def check_arguments(
             f"unknown direction {direction!r}: choose 'children' (queries are parents) "
             "or 'parents' (queries are children)"
         )
-    if measure in _HYPERBOLIC and curvature is None:
+    if measure in HYPERBOLIC_MEASURES and curvature is None:
         raise ValueError(f"measure {measure!r} is hyperbolic: pass curvature=, for a model `model.curvature`")
-    if measure in _HYPERBOLIC and curvature is not None and not 0 < float(curvature) < math.inf:
+    if measure in HYPERBOLIC_MEASURES and curvature is not None and not 0 < float(curvature) < math.inf:
         raise ValueError(f"curvature is {float(curvature)}: give a finite c > 0, the space then has curvature -c")
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
         if embeddings.ndim != 2:

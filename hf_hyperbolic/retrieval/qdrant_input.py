@@ -6,11 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hf_hyperbolic.retrieval.measures import DIRECTIONS, MEASURES
+from hf_hyperbolic.retrieval.measures import DIRECTIONS, HYPERBOLIC_MEASURES, MEASURES, bad_rows
 from hf_hyperbolic.retrieval.qdrant_requests import RESERVED
-
-_ROWS_NAMED = 5
-_HYPERBOLIC = ("alpha", "beta", "distance")
 
 Embeddings = Tensor | np.ndarray
 
@@ -31,11 +28,7 @@ def not_finite(embeddings: Embeddings, start: int) -> list[int]:
 
 def refuse_rows(name: str, bad: Sequence[int], count: int) -> None:
     if bad:
-        rows = ", ".join(map(str, bad[:_ROWS_NAMED])) + (", ..." if len(bad) > _ROWS_NAMED else "")
-        raise ValueError(
-            f"{name} holds NaN or infinite values in {len(bad)} of {count} rows (rows {rows}): "
-            "drop them or look at the images they come from"
-        )
+        raise bad_rows(name, list(bad), count)
 
 
 def refuse_reserved(name: str) -> None:
@@ -79,7 +72,7 @@ def check_search(k: int, measure: str, direction: str, prefetch: int | None, cur
         raise ValueError(f"unknown measure {measure!r}: choose one of {', '.join(MEASURES)}")
     if direction not in DIRECTIONS:
         raise ValueError(f"unknown direction {direction!r}: choose one of {', '.join(DIRECTIONS)}")
-    if measure in _HYPERBOLIC and curvature is None:
+    if measure in HYPERBOLIC_MEASURES and curvature is None:
         raise ValueError(f"measure {measure!r} is hyperbolic and this collection was made without a curvature")
     if k < 1:
         raise ValueError(f"k is {k}: ask for at least 1")

@@ -8,9 +8,7 @@ scores is that of the gallery. Queries whose items float32 cannot tell apart are
 products; a k that is a good part of the gallery is scored exactly throughout.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +19,8 @@ from hf_hyperbolic import lorentz
 from hf_hyperbolic.retrieval.embedding_rows import EmbeddingRows
 from hf_hyperbolic.retrieval.exact import Scoring, pair_scores, tile_scores
 from hf_hyperbolic.retrieval.keys import Key, key_of
-from hf_hyperbolic.retrieval.measures import check_arguments
+from hf_hyperbolic.retrieval.matmul_precision import full_float32
+from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, check_arguments
 from hf_hyperbolic.retrieval.shortlist import Shortlist
 
 Embeddings = Tensor | np.ndarray
@@ -90,7 +89,9 @@ def search(
     """
     check_arguments(queries, gallery, measure, direction, curvature)
     _check_counts(k, tile_rows)
-    scoring = Scoring(measure, direction, _positive(curvature, measure))
+    scoring = Scoring(
+        measure, direction, float(curvature) if curvature is not None and measure in HYPERBOLIC_MEASURES else None
+    )
     device = _device(queries, gallery)
     asked = EmbeddingRows("queries", queries, device)
     items = EmbeddingRows("gallery", gallery, device, rows)
@@ -99,7 +100,7 @@ def search(
     indices = torch.empty(len(asked), k, dtype=torch.int64, device=device)
     shortlisted = k < _LARGE_SHARE * len(items)
     step = max(16, min(_QUERIES, 2**21 // max(k, 1))) if shortlisted else _EXACT_QUERIES
-    with torch.no_grad(), torch.autocast(device.type, enabled=False), _full_float32(device):
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), full_float32(device):
         for start in range(0, len(asked), step):
             part = slice(start, start + step)
             x, _ = asked.tile(start, start + step)
@@ -258,62 +259,3 @@ def _check_counts(k: int, tile_rows: int | None) -> None:
         raise ValueError(f"k is {k}: ask for at least 1 item")
     if tile_rows is not None and tile_rows < 1:
         raise ValueError(f"tile_rows is {tile_rows}: a tile has at least 1 row")
-
-
-def _positive(curvature: lorentz.Curvature | None, measure: str) -> float | None:
-    if measure not in ("alpha", "beta", "distance"):
-        return None
-    assert curvature is not None
-    return float(curvature)
-
-
-# Searches of one process at a time that need full precision, and what to restore after the last of them.
-_lock = threading.Lock()
-_searching: dict[str, int] = {}
-_before: dict[str, tuple[str, str | None]] = {}
-
-
-@contextmanager
-def _full_float32(device: torch.device) -> Iterator[None]:
-    """Products without TF32 or bfloat16, whose error is far beyond the bounds used here.
-
-    The setting is the process's: the first of several searches at once saves it, the last restores it.
-    """
-    backend = "mkldnn" if device.type == "cpu" else "cuda"
-    with _lock:
-        _searching[backend] = _searching.get(backend, 0) + 1
-        if _searching[backend] == 1:
-            _before[backend] = _set_precision(backend)
-    try:
-        yield
-    finally:
-        with _lock:
-            _searching[backend] -= 1
-            if not _searching[backend]:
-                _restore_precision(backend, *_before.pop(backend))
-
-
-def _set_precision(backend: str) -> tuple[str, str | None]:
-    """What is to be restored: a setting, and what it is to read as."""
-    matmul = getattr(torch.backends, backend).matmul
-    if not hasattr(matmul, "fp32_precision"):  # torch before 2.9
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        return before, None
-    before = matmul.fp32_precision
-    if before not in ("ieee", "none"):
-        matmul.fp32_precision = "ieee"
-    return before, before
-
-
-def _restore_precision(backend: str, setting: str, read: str | None) -> None:
-    if read is None:
-        torch.set_float32_matmul_precision(setting)
-        return
-    matmul = getattr(torch.backends, backend).matmul
-    if matmul.fp32_precision == read:
-        return
-    # what was inherited from the backend or from all of torch stays inherited
-    matmul.fp32_precision = "none"
-    if matmul.fp32_precision != read:
-        matmul.fp32_precision = setting

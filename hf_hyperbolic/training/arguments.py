@@ -11,7 +11,7 @@ from transformers import HfArgumentParser
 
 from hf_hyperbolic.data.crops import CropMode
 from hf_hyperbolic.data.relations import CrossParents
-from hf_hyperbolic.retrieval import MEASURES
+from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, MEASURES
 
 # what a resumed run may be told anew
 MAY_CHANGE = {
@@ -181,7 +181,7 @@ class TrainArguments:
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
         for name in ("children_measure", "parents_measure"):
-            if self.geometry == "euclidean" and getattr(self, name) in ("alpha", "beta", "distance"):
+            if self.geometry == "euclidean" and getattr(self, name) in HYPERBOLIC_MEASURES:
                 raise ValueError(f"--{name} {getattr(self, name)} needs --geometry lorentz; there is euclidean_beta")
         for name in ("own_weight", "similarity_own_weight", "class_exponent"):
             if not 0 <= getattr(self, name) <= 1:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from hf_hyperbolic.evaluation import paired_difference
 from hf_hyperbolic.evaluation.claims import Comparison, compare_seeds
@@ -30,13 +31,17 @@ def test_runs_that_differ_widen_the_interval():
 def test_covers_the_truth_about_as_often_as_it_says(runs, noise):
     """Runs differ more than units (the hard case) or as much as these; three runs tell little of how much."""
     rng = np.random.default_rng(2)
-    covered = 0
+    covered, half = 0, []
     for trial in range(200):
         effect = rng.normal(0, 0.3, size=(2, runs, 1))
         units = rng.normal(0, 1, size=60)
         values = effect + units + rng.normal(0, noise, size=(2, runs, 60)) + rng.normal(0, noise, size=(2, 1, 60))
         found = compare_seeds(values[0], values[1], resamples=200, seed=trial)
         covered += found.low <= 0 <= found.high
+        half.append((found.high - found.low) / 2)
+    # as wide as it must be and not much more: the difference's own standard deviation, by Student's t for its freedom
+    deviation = (2 * 0.3**2 / runs + 2 * noise**2 / 60 + 2 * noise**2 / (60 * runs)) ** 0.5
+    assert np.mean(half) < 1.25 * student.ppf(0.975, 2 * (runs - 1)) * deviation
     # binomial(200, .95) has a standard deviation of 3
     assert 181 <= covered <= 200
 

@@ -19,6 +19,7 @@ from hf_hyperbolic.retrieval import DIRECTIONS, MEASURES, scores, search
 from hf_hyperbolic.retrieval import shortlist as shortlist_module
 from hf_hyperbolic.retrieval.exact import Scoring, pair_scores, tile_scores
 from hf_hyperbolic.retrieval.keys import key_of
+from hf_hyperbolic.retrieval.matmul_precision import full_float32
 
 CURVATURE = 0.8
 CASES = [(measure, direction) for measure in MEASURES for direction in DIRECTIONS]
@@ -453,8 +454,7 @@ def test_searches_at_once_restore_the_precision_after_the_last():
         for one in running:
             assert_same(one.result(), expected)
         assert torch.get_float32_matmul_precision() == "medium"
-        module = importlib.import_module("hf_hyperbolic.retrieval.search")
-        first, second = (module._full_float32(torch.device("cpu")) for _ in range(2))
+        first, second = (full_float32(torch.device("cpu")) for _ in range(2))
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
