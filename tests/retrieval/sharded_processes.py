@@ -52,6 +52,9 @@ def main():
     alike[0, 0 if rank == 0 else 3] = 0.5 if rank == 0 else 0.25
     refused(alike, gallery, "process 1 searches with other queries or settings")
     print("all equal", flush=True)
+    # without it a process may end while a thread of the group still runs, and abort
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 main()
