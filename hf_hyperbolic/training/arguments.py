@@ -108,6 +108,9 @@ class TrainArguments:
             "help": "angle; or of the systems to compare with: cosine, single_positive (ACCEPT), hcl, meru, hycoclip"
         },
     )
+    directions: str = field(
+        default="both", metadata={"help": "of the angle loss: both, or parent_to_child or child_to_parent alone"}
+    )
     own_weight: float = field(
         default=0.0, metadata={"help": "share of the angle loss that looks at own-image pairs alone"}
     )
@@ -155,6 +158,7 @@ class TrainArguments:
         choices = {
             "geometry": ("lorentz", "euclidean"),
             "loss": LOSSES,
+            "directions": ("both", "parent_to_child", "child_to_parent"),
             "cross_parents": ("scene", "all", "none"),
             "crop_mode": ("resize", "pad"),
             "projection_norm": ("none", "batchnorm"),
@@ -193,6 +197,8 @@ class TrainArguments:
             raise ValueError(
                 f"--own_weight is of the angle loss; that of --loss {self.loss} is --similarity_own_weight"
             )
+        if self.loss != "angle" and self.directions != "both":
+            raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
         if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
             raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")
         if self.mated_boxes_per_scene and not self.mates_per_box:

@@ -25,7 +25,8 @@ def objective(
     angles order wholes and parts, but alone they find a box's own scene less often than similarity does.
     """
     found = _main_loss(model, embeds, masks, args)
-    loss = found.loss
+    # one direction alone is the paper's ablation of the bidirectional loss
+    loss = found.loss if args.directions == "both" else getattr(found, args.directions)
     parts = {
         "loss_parent_to_child": found.parent_to_child.item(),
         "loss_child_to_parent": found.child_to_parent.item(),

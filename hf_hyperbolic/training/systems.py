@@ -84,7 +84,8 @@ def system_name(args: TrainArguments) -> str:
     if args.loss in published:
         return published[args.loss] + alone
     angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
-    return (f"{angle} + similarity" if args.similarity_weight else angle) + alone
+    one_way = "" if args.directions == "both" else f", {args.directions.replace('_', ' ')} only"
+    return (f"{angle} + similarity" if args.similarity_weight else angle) + one_way + alone
 
 
 def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "best") -> System:

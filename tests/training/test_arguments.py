@@ -55,6 +55,8 @@ def test_the_configurations_that_ship_can_be_read():
         {"image_cache_gb": -1.0},
         {"min_box_size": float("nan")},
         {"loss": "cosine", "own_weight": 0.5},
+        {"directions": "upwards"},
+        {"loss": "cosine", "directions": "child_to_parent"},
         {"mated_boxes_per_scene": 2, "mates_per_box": 0},
         {"stream": True},
         {"deny_pairs": ["tree"]},

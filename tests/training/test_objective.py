@@ -46,6 +46,15 @@ def test_the_paper_s_loss_is_the_angle_loss_alone(model, batch):
     assert "loss_similarity" not in parts
 
 
+@pytest.mark.parametrize("way", ["parent_to_child", "child_to_parent"])
+def test_one_direction_of_the_angle_loss_can_be_asked_for(model, batch, way):
+    embeds, masks = batch
+    loss, _ = objective(model, embeds, masks, TrainArguments(similarity_weight=0.0, directions=way))
+    both = angle_loss(embeds, masks, model.curvature, model.temperature)
+    assert loss.item() == pytest.approx(getattr(both, way).item())
+    assert loss.item() < 0.9 * both.loss.item()
+
+
 def test_the_cosine_baseline_has_no_angle(model, batch):
     embeds, masks = batch
     loss, _ = objective(model, embeds, masks, TrainArguments(loss="cosine", similarity_own_weight=0.3))
