@@ -6,7 +6,9 @@ from hf_hyperbolic.losses.distance import distance_loss
 from hf_hyperbolic.losses.entailment_cone import cone_loss, half_aperture
 from hf_hyperbolic.losses.hcl import hcl_loss
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce, multi_positive_info_nce
+from hf_hyperbolic.losses.radial_order import radial_order_loss
 from hf_hyperbolic.losses.single_positive import single_positive_angle_loss
+from hf_hyperbolic.losses.uniformity import uniformity_loss
 
 __all__ = [
     "LossOutput",
@@ -19,5 +21,7 @@ __all__ = [
     "half_aperture",
     "hcl_loss",
     "multi_positive_info_nce",
+    "radial_order_loss",
     "single_positive_angle_loss",
+    "uniformity_loss",
 ]

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from hf_hyperbolic import euclidean, lorentz
-from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce
+from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, bidirectional_info_nce
 
 CITATION = """@inproceedings{wang2025learning,
   title = {Learning Visual Hierarchies in Hyperbolic Space for Image Retrieval},
@@ -23,6 +23,7 @@ def angle_loss(
     temperature: Tensor | float,
     geometry: str = "lorentz",
     own_weight: float = 0.0,
+    where: Positives = "outside",
 ) -> LossOutput:
     """Bidirectional multi-positive InfoNCE on exterior angles.
 
@@ -39,9 +40,10 @@ def angle_loss(
         temperature: tau, positive.
         geometry: `"lorentz"`, or `"euclidean"` for the limit c -> 0.
         own_weight: see `bidirectional_info_nce`.
+        where: the sum over positives stands; see `multi_positive_info_nce`.
     """
     if geometry not in ("lorentz", "euclidean"):
         raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
     space = lorentz if geometry == "lorentz" else euclidean
     exterior = space.pairwise_exterior_angle(embeds, embeds, curvature)
-    return bidirectional_info_nce((math.pi - exterior) / temperature, exterior / temperature, masks, own_weight)
+    return bidirectional_info_nce((math.pi - exterior) / temperature, exterior / temperature, masks, own_weight, where)

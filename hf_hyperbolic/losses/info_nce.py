@@ -1,13 +1,16 @@
 """InfoNCE with several positives a row, in both directions of a hierarchy: what every loss here is made of."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:  # losses need the three matrices, not the readers behind them
     from hf_hyperbolic.data.relations import Relations
+
+# where the sum over a row's positives stands: the mean of their logarithms, or the logarithm of their sum
+Positives = Literal["outside", "inside"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,14 @@ class PairMasks:
     def from_relations(cls, relations: "Relations", device: torch.device | str = "cpu") -> "PairMasks":
         return cls(*(torch.from_numpy(mask).to(device) for mask in (relations.own, relations.cross, relations.ignored)))
 
+    def relatives_as_negatives(self) -> "PairMasks":
+        """Nothing is ignored but a node with itself: what is related and no positive becomes a negative.
+
+        It is what a loss does that knows of no relatives, and costs much (`docs/recipe.md`).
+        """
+        itself = torch.eye(len(self.ignored), dtype=torch.bool, device=self.ignored.device)
+        return PairMasks(self.own, self.cross, itself)
+
 
 @dataclass(frozen=True)
 class LossOutput:
@@ -32,15 +43,20 @@ class LossOutput:
     child_to_parent: Tensor
 
 
-def multi_positive_info_nce(logits: Tensor, positives: Tensor, candidates: Tensor) -> Tensor:
-    """InfoNCE with several positives a row, their mean taken outside the logarithm.
+def multi_positive_info_nce(
+    logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives = "outside"
+) -> Tensor:
+    """InfoNCE with several positives a row.
 
-    `- mean_x 1/|P(x)| sum_{y in P(x)} log softmax_z logits[x, z]`, z over the row's candidates.
+    Outside the logarithm, `- mean_x 1/|P(x)| sum_{y in P(x)} log softmax_z logits[x, z]`, z over the row's candidates:
+    every positive is asked for. Inside, `- mean_x log sum_{y in P(x)} softmax_z logits[x, z]`: one of them will do
+    (Khosla et al. 2020, equations 2 and 3).
 
     Args:
         logits: (N, M) scores divided by the temperature.
         positives: (N, M) bool.
         candidates: (N, M) bool, what a row's softmax runs over; must include its positives.
+        where: the sum over positives stands.
 
     Returns:
         0-d mean over the rows that have a positive; a zero that still carries gradient if no row has one.
@@ -50,12 +66,21 @@ def multi_positive_info_nce(logits: Tensor, positives: Tensor, candidates: Tenso
     # a row without candidates has no softmax; it is not counted, but its gradient must not be NaN either
     candidates = candidates | ~rows[:, None]
     log_prob = logits - logits.masked_fill(~candidates, float("-inf")).logsumexp(1, keepdim=True)
-    per_row = log_prob.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
+    if where == "inside":
+        # a row without positives would be -inf, and its gradient NaN
+        among = positives | ~rows[:, None]
+        per_row = log_prob.masked_fill(~among, float("-inf")).logsumexp(1).masked_fill(~rows, 0.0)
+    else:
+        per_row = log_prob.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
     return -per_row.sum() / rows.sum().clamp(min=1)
 
 
 def bidirectional_info_nce(
-    parent_to_child: Tensor, child_to_parent: Tensor, masks: PairMasks, own_weight: float = 0.0
+    parent_to_child: Tensor,
+    child_to_parent: Tensor,
+    masks: PairMasks,
+    own_weight: float = 0.0,
+    where: Positives = "outside",
 ) -> LossOutput:
     """Parent -> child with parents as rows plus child -> parent with children as rows.
 
@@ -67,6 +92,7 @@ def bidirectional_info_nce(
             the loss looks at the relatives of a node's own image alone, the cross-image relatives being left out of
             its softmax: without it the many positives that a frequent category has in other images drown what is
             particular to an image.
+        where: see `multi_positive_info_nce`.
     """
     if not 0 <= own_weight <= 1:
         raise ValueError(f"own_weight must lie in [0, 1], got {own_weight}")
@@ -74,9 +100,9 @@ def bidirectional_info_nce(
     def direction(logits: Tensor, own: Tensor, cross: Tensor, ignored: Tensor) -> Tensor:
         loss = logits.new_zeros(())
         if own_weight < 1:
-            loss = loss + (1 - own_weight) * multi_positive_info_nce(logits, own | cross, ~ignored)
+            loss = loss + (1 - own_weight) * multi_positive_info_nce(logits, own | cross, ~ignored, where)
         if own_weight > 0:
-            loss = loss + own_weight * multi_positive_info_nce(logits, own, ~(ignored | cross))
+            loss = loss + own_weight * multi_positive_info_nce(logits, own, ~(ignored | cross), where)
         return loss
 
     down = direction(parent_to_child, masks.own, masks.cross, masks.ignored)

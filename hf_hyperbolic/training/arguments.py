@@ -114,6 +114,17 @@ class TrainArguments:
     own_weight: float = field(
         default=0.0, metadata={"help": "share of the angle loss that looks at own-image pairs alone"}
     )
+    positives: str = field(
+        default="outside", metadata={"help": "the sum over a row's positives stands outside or inside the logarithm"}
+    )
+    relatives: str = field(
+        default="masked",
+        metadata={"help": "what is related by category but no positive is masked, or among the negatives"},
+    )
+    radial_weight: float = field(
+        default=0.0, metadata={"help": "weight of a hinge that asks a child to lie farther out than its parent"}
+    )
+    uniformity_weight: float = field(default=0.0, metadata={"help": "weight of spreading directions over the sphere"})
     similarity_weight: float = field(
         default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
     )
@@ -123,6 +134,7 @@ class TrainArguments:
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
     temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
+    temperature_min: float = field(default=0.01, metadata={"help": "tau is not learnt below this"})
 
     # ranking, of validation and evaluation
     children_measure: str | None = field(
@@ -158,6 +170,8 @@ class TrainArguments:
         choices = {
             "geometry": ("lorentz", "euclidean"),
             "loss": LOSSES,
+            "positives": ("outside", "inside"),
+            "relatives": ("masked", "negatives"),
             "directions": ("both", "parent_to_child", "child_to_parent"),
             "cross_parents": ("scene", "all", "none"),
             "crop_mode": ("resize", "pad"),
@@ -181,7 +195,15 @@ class TrainArguments:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("warmup_steps", "num_workers", "max_grad_norm", "similarity_weight", "context"):
+        for name in (
+            "warmup_steps",
+            "num_workers",
+            "max_grad_norm",
+            "similarity_weight",
+            "radial_weight",
+            "uniformity_weight",
+            "context",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
         for name in ("children_measure", "parents_measure"):
@@ -199,10 +221,17 @@ class TrainArguments:
             )
         if self.loss != "angle" and self.directions != "both":
             raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
+        if self.loss not in ("angle", "cosine") and self.positives != "outside":
+            raise ValueError(f"--positives is of the angle and the cosine loss; --loss {self.loss} has its own")
         if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
             raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")
         if self.mated_boxes_per_scene and not self.mates_per_box:
             raise ValueError("--mated_boxes_per_scene needs --mates_per_box of at least 1")
+        if not 0 < self.temperature_min < self.temperature_init:
+            raise ValueError(
+                f"--temperature_min must lie between 0 and --temperature_init {self.temperature_init}, got "
+                f"{self.temperature_min}"
+            )
         if self.similarity_temperature <= 0:
             raise ValueError(f"--similarity_temperature must be positive, got {self.similarity_temperature}")
         for pair in self.deny_pairs:

@@ -41,6 +41,7 @@ def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
         "curvature_init": args.curvature_init,
         "learn_curvature": args.learn_curvature,
         "temperature_init": args.temperature_init,
+        "temperature_bounds": (args.temperature_min, 1.0),
     }
     if args.backbone in FROM_SCRATCH:
         backbone = ResNetConfig(**FROM_SCRATCH[args.backbone])

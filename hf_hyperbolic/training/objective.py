@@ -9,9 +9,12 @@ from hf_hyperbolic.losses import (
     cone_loss,
     cosine_loss,
     hcl_loss,
+    radial_order_loss,
     single_positive_angle_loss,
+    uniformity_loss,
 )
 from hf_hyperbolic.losses.entailment_cone import HYCOCLIP_APERTURE_SCALE, HYCOCLIP_ENTAILMENT_WEIGHT
+from hf_hyperbolic.losses.info_nce import Positives
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 
@@ -24,6 +27,8 @@ def objective(
     With `loss="angle"` and a `similarity_weight`, cosine contrast on the same pairs stands beside the angle loss:
     angles order wholes and parts, but alone they find a box's own scene less often than similarity does.
     """
+    if args.relatives == "negatives":
+        masks = masks.relatives_as_negatives()
     found = _main_loss(model, embeds, masks, args)
     # one direction alone is the paper's ablation of the bidirectional loss
     loss = found.loss if args.directions == "both" else getattr(found, args.directions)
@@ -32,9 +37,19 @@ def objective(
         "loss_child_to_parent": found.child_to_parent.item(),
     }
     if args.loss == "angle" and args.similarity_weight:
-        similarity = cosine_loss(embeds, masks, args.similarity_temperature, args.similarity_own_weight).loss
+        similarity = cosine_loss(
+            embeds, masks, args.similarity_temperature, args.similarity_own_weight, _positives(args)
+        ).loss
         loss = loss + args.similarity_weight * similarity
         parts["loss_similarity"] = similarity.item()
+    if args.radial_weight:
+        order = radial_order_loss(model.radii(embeds), masks.own)
+        loss = loss + args.radial_weight * order
+        parts["loss_radial"] = order.item()
+    if args.uniformity_weight:
+        spread = uniformity_loss(embeds)
+        loss = loss + args.uniformity_weight * spread
+        parts["loss_uniformity"] = spread.item()
     return loss, {"loss": loss.item(), **parts}
 
 
@@ -42,11 +57,11 @@ def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMask
     curvature, temperature, own = model.curvature, model.temperature, args.similarity_own_weight
     match args.loss:
         case "angle":
-            return angle_loss(embeds, masks, curvature, temperature, args.geometry, args.own_weight)
+            return angle_loss(embeds, masks, curvature, temperature, args.geometry, args.own_weight, _positives(args))
         case "single_positive":
             return single_positive_angle_loss(embeds, masks, curvature, temperature, args.geometry)
         case "cosine":
-            return cosine_loss(embeds, masks, temperature, own)
+            return cosine_loss(embeds, masks, temperature, own, _positives(args))
         case "hcl":
             return hcl_loss(embeds, masks, curvature, temperature, own_weight=own)
         case "meru":
@@ -57,3 +72,7 @@ def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMask
                 part_is_parent=True, own_weight=own,
             )  # fmt: skip
     raise ValueError(f"unknown loss {args.loss!r}")
+
+
+def _positives(args: TrainArguments) -> Positives:
+    return "inside" if args.positives == "inside" else "outside"

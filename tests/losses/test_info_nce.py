@@ -41,6 +41,32 @@ def test_equals_the_formula_written_out(batch):
 
 
 @settings(max_examples=50, deadline=None)
+@given(batches())
+def test_positives_inside_the_logarithm_equal_the_formula_and_have_a_gradient(batch):
+    logits, kind = batch
+    positives, candidates = (kind == 1) | (kind == 2), kind != 3
+    rows = [
+        math.log(sum(math.exp(z) for z in row[wanted])) - math.log(sum(math.exp(z) for z in row[among]))
+        for row, wanted, among in zip(logits, positives, candidates, strict=True)
+        if wanted.any()
+    ]
+    given_logits = torch.from_numpy(logits).requires_grad_()
+    found = multi_positive_info_nce(given_logits, *map(torch.from_numpy, (positives, candidates)), "inside")
+    assert found.item() == pytest.approx(-sum(rows) / len(rows) if rows else 0.0, abs=1e-9)
+    found.backward()
+    assert given_logits.grad.isfinite().all()
+
+
+def test_relatives_as_negatives_ignores_only_a_node_itself():
+    kind = np.array([[3, 1, 3], [0, 3, 2], [3, 0, 3]])
+    masks = PairMasks.from_relations(Relations(own=kind == 1, cross=kind == 2, ignored=kind == 3))
+    found = masks.relatives_as_negatives()
+    assert found.ignored.tolist() == np.eye(3, dtype=bool).tolist()
+    assert found.own.equal(masks.own)
+    assert found.cross.equal(masks.cross)
+
+
+@settings(max_examples=50, deadline=None)
 @given(batches(), st.floats(0, 1))
 def test_both_directions_and_the_own_image_share(batch, own_weight):
     logits, kind = batch

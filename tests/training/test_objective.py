@@ -5,7 +5,16 @@ from transformers import ResNetConfig
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
 from hf_hyperbolic.data.relations import Relations
-from hf_hyperbolic.losses import PairMasks, angle_loss, cone_loss, cosine_loss, hcl_loss, single_positive_angle_loss
+from hf_hyperbolic.losses import (
+    PairMasks,
+    angle_loss,
+    cone_loss,
+    cosine_loss,
+    hcl_loss,
+    radial_order_loss,
+    single_positive_angle_loss,
+    uniformity_loss,
+)
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.objective import objective
@@ -44,6 +53,37 @@ def test_the_paper_s_loss_is_the_angle_loss_alone(model, batch):
     loss, parts = objective(model, embeds, masks, TrainArguments(similarity_weight=0.0))
     assert loss.item() == pytest.approx(angle_loss(embeds, masks, model.curvature, model.temperature).loss.item())
     assert "loss_similarity" not in parts
+
+
+def test_terms_that_a_study_adds_stand_beside_the_angle_loss(model, batch):
+    embeds, masks = batch
+    args = TrainArguments(similarity_weight=0.0, radial_weight=2.0, uniformity_weight=0.5)
+    loss, parts = objective(model, embeds, masks, args)
+    plain = objective(model, embeds, masks, TrainArguments(similarity_weight=0.0))[0]
+    order, spread = radial_order_loss(model.radii(embeds), masks.own), uniformity_loss(embeds)
+    assert loss.item() == pytest.approx(plain.item() + 2 * order.item() + 0.5 * spread.item())
+    assert parts["loss_radial"] == pytest.approx(order.item())
+    assert parts["loss_uniformity"] == pytest.approx(spread.item())
+
+
+def test_positives_inside_the_logarithm_reach_angle_and_similarity(model, batch):
+    embeds, masks = batch
+    loss, parts = objective(model, embeds, masks, TrainArguments(positives="inside"))
+    angle = angle_loss(embeds, masks, model.curvature, model.temperature, where="inside")
+    similarity = cosine_loss(embeds, masks, 0.07, 0.25, "inside").loss
+    assert loss.item() == pytest.approx(angle.loss.item() + 2 * similarity.item())
+    assert parts["loss"] < objective(model, embeds, masks, TrainArguments())[1]["loss"]
+
+
+def test_relatives_can_be_put_among_the_negatives(model, batch):
+    embeds, masks = batch
+    related = PairMasks(masks.own, masks.cross, masks.ignored.clone())
+    related.ignored[0, 4] = True
+    found = objective(model, embeds, related, TrainArguments(similarity_weight=0.0, relatives="negatives"))[0]
+    wanted = angle_loss(embeds, related.relatives_as_negatives(), model.curvature, model.temperature).loss
+    masked = objective(model, embeds, related, TrainArguments(similarity_weight=0.0))[0]
+    assert found.item() == pytest.approx(wanted.item())
+    assert found.item() > masked.item()
 
 
 @pytest.mark.parametrize("way", ["parent_to_child", "child_to_parent"])
