@@ -26,6 +26,8 @@ class HyperbolicCLIPVisionConfig(PreTrainedConfig):
         alpha_init: initial factor on tangent vectors; None for `projection_dim ** -0.5` (MERU, Desai et al. 2023).
         temperature_init: initial temperature tau of the loss.
         temperature_bounds: lowest and highest tau.
+        num_proxies: learnt points of the space, one a class (names in `id2label`), that were trained beside the
+            images; 0 for none.
         max_radius: largest `sqrt(c) |v|` of a tangent vector v; longer ones are shortened to it before `sinh` overflows
             (float32 holds up to about 40, angles are accurate up to about 15). Not used in Euclidean space.
         **kwargs: see `PreTrainedConfig`.
@@ -56,6 +58,7 @@ class HyperbolicCLIPVisionConfig(PreTrainedConfig):
         alpha_init: float | None = None,
         temperature_init: float = 0.07,
         temperature_bounds: Sequence[float] = (0.01, 1.0),
+        num_proxies: int = 0,
         max_radius: float = 15.0,
         **kwargs: Any,
     ) -> None:
@@ -70,6 +73,7 @@ class HyperbolicCLIPVisionConfig(PreTrainedConfig):
         self.alpha_init = alpha_init
         self.temperature_init = temperature_init
         self.temperature_bounds = list(temperature_bounds)
+        self.num_proxies = num_proxies
         self.max_radius = max_radius
         self.validate_head()
         super().__init__(**kwargs)
@@ -81,6 +85,8 @@ class HyperbolicCLIPVisionConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {getattr(self, name)!r}")
         if not isinstance(self.projection_dim, int) or self.projection_dim < 2:
             raise ValueError(f"projection_dim must be an integer of at least 2, got {self.projection_dim!r}")
+        if not isinstance(self.num_proxies, int) or self.num_proxies < 0:
+            raise ValueError(f"num_proxies must be an integer of at least 0, got {self.num_proxies!r}")
         if self.alpha_init is not None and not _is_positive(self.alpha_init):
             raise ValueError(f"alpha_init must be positive, or None for projection_dim**-0.5, got {self.alpha_init!r}")
         if not _is_positive(self.max_radius) or self.max_radius > 40:

@@ -58,6 +58,9 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     bound it still receives its gradient, so that it can come back; `clamp_scalars_` after an optimiser's step keeps it
     from drifting further out. The temperature belongs to the loss and is kept here to be saved with the model.
 
+    With `num_proxies` it holds as many points beside, one a class: `proxy_embeds` gives them, the names are in the
+    configuration's `id2label`. A class can then be asked for as an image can.
+
     With `learn_curvature=False` or `geometry="euclidean"`, `log_curvature` is a buffer of the same name.
     """
 
@@ -71,11 +74,12 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _keep_in_fp32_modules_strict = ["log_curvature", "log_alpha", "log_temperature", "tangent_norm"]  # noqa: RUF012
+    _keep_in_fp32_modules_strict = ["log_curvature", "log_alpha", "log_temperature", "tangent_norm", "class_proxies"]  # noqa: RUF012
 
     log_curvature: Tensor
     log_alpha: Tensor
     log_temperature: Tensor
+    class_proxies: Tensor
 
     def __init__(self, config: HyperbolicCLIPVisionConfig) -> None:
         config.validate_head()
@@ -98,6 +102,9 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
             self.register_buffer("log_curvature", log_curvature)
         self.log_alpha = nn.Parameter(torch.zeros((), dtype=torch.float32))
         self.log_temperature = nn.Parameter(torch.zeros((), dtype=torch.float32))
+        if config.num_proxies:
+            shape = (config.num_proxies, config.projection_dim)
+            self.class_proxies = nn.Parameter(torch.zeros(shape, dtype=torch.float32))
         self.post_init()
 
     @torch.no_grad()
@@ -106,6 +113,8 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
             init.constant_(self.log_curvature, math.log(self.config.curvature_init))
             init.constant_(self.log_alpha, math.log(self.config.initial_alpha))
             init.constant_(self.log_temperature, math.log(self.config.temperature_init))
+            if self.config.num_proxies:
+                init.normal_(self.class_proxies, std=self.config.projection_dim**-0.5)  # radius about 1
         elif isinstance(module, nn.Linear):
             init.normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
@@ -157,17 +166,33 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
                 # float32 unless the whole model was cast, by .half() or .double()
                 statistics = self.tangent_norm.get_buffer("running_mean")
                 tangent = self.tangent_norm(tangent.to(statistics.dtype)).to(tangent.dtype)
-            tangent = self.alpha.to(tangent.dtype) * tangent
-            if self.config.geometry == "euclidean":
-                return euclidean_exp_map0(tangent), tangent
-            curvature = self.curvature
-            with torch.no_grad():  # a constant factor: a point at the rim still learns to come back
-                radius = curvature.to(tangent.dtype).sqrt() * norm(tangent)
-                shortening = self.config.max_radius / radius.clamp(min=self.config.max_radius)
-                # a length that overflows would be shortened to nothing: left alone it ends as NaN, which is seen
-                shortening = torch.where(radius.isfinite(), shortening, 1.0)
-            tangent = tangent * shortening
-            return lorentz_exp_map0(tangent, curvature), tangent
+            return self._into_space(self.alpha.to(tangent.dtype) * tangent)
+
+    def proxy_embeds(self) -> Tensor:
+        """(C, D) float32 embeddings of the class proxies, row by row those of `config.id2label`.
+
+        Raises:
+            ValueError: the model was trained without.
+        """
+        if not self.config.num_proxies:
+            raise ValueError(
+                "this model has no class proxies: train with --proxy_weight, or describe a class by examples of it"
+            )
+        with torch.autocast(self.class_proxies.device.type, enabled=False):
+            return self._into_space(promote(self.class_proxies)[0])[0]
+
+    def _into_space(self, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, D) tangent vectors at the origin -> points, and the tangent vectors as they were shortened."""
+        if self.config.geometry == "euclidean":
+            return euclidean_exp_map0(tangent), tangent
+        curvature = self.curvature
+        with torch.no_grad():  # a constant factor: a point at the rim still learns to come back
+            radius = curvature.to(tangent.dtype).sqrt() * norm(tangent)
+            shortening = self.config.max_radius / radius.clamp(min=self.config.max_radius)
+            # a length that overflows would be shortened to nothing: left alone it ends as NaN, which is seen
+            shortening = torch.where(radius.isfinite(), shortening, 1.0)
+        tangent = tangent * shortening
+        return lorentz_exp_map0(tangent, curvature), tangent
 
     @property
     def learns_curvature(self) -> bool:

@@ -17,7 +17,7 @@ from transformers import (
     ViTConfig,
 )
 
-from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
+from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput, lorentz
 
 CLIP = {
     "hidden_size": 32,
@@ -394,3 +394,30 @@ def test_a_backbone_whose_configuration_misleads_is_named() -> None:
     model.config.backbone_config.hidden_sizes = [8, 20]
     with pytest.raises(ValueError, match="ResNetModel pools to 16 dimensions, but its configuration tells 20"):
         model(images())
+
+
+@pytest.mark.parametrize("geometry", ["lorentz", "euclidean"])
+def test_class_proxies_are_points_of_the_space_and_are_kept(tmp_path, geometry) -> None:
+    backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic")
+    config = HyperbolicCLIPVisionConfig(backbone_config=backbone, projection_dim=6, num_proxies=3, geometry=geometry)
+    config.id2label = {0: "barn", 1: "window", 2: "pane"}
+    model = HyperbolicCLIPVisionModel(config)
+    proxies = model.proxy_embeds()
+    assert proxies.shape == (3, 6)
+    if geometry == "lorentz":
+        assert torch.allclose(proxies, lorentz.exp_map0(model.class_proxies, model.curvature), atol=1e-6)
+    else:
+        assert torch.equal(proxies, model.class_proxies)
+    model.half().save_pretrained(tmp_path)
+    loaded = HyperbolicCLIPVisionModel.from_pretrained(tmp_path)
+    assert loaded.config.id2label[1] == "window"
+    assert torch.allclose(loaded.proxy_embeds(), proxies, atol=1e-2)
+
+
+def test_a_model_without_class_proxies_says_so() -> None:
+    backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic")
+    model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, projection_dim=6))
+    with pytest.raises(ValueError, match="proxy_weight"):
+        model.proxy_embeds()
+    with pytest.raises(ValueError, match="num_proxies"):
+        HyperbolicCLIPVisionConfig(backbone_config=backbone, num_proxies=-1)

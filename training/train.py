@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     shard = (accelerator.process_index, accelerator.num_processes)
     feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
-    model = build_model(args)
+    model = build_model(args, (train_split or val_split).hierarchy.class_names)
     if unused := freeze_unused(model, args.image_size):
         accelerator.print(f"not trained, as the embedding does not depend on them: {', '.join(unused)}")
     processor = build_processor(args)
@@ -194,7 +194,8 @@ def main(argv: list[str] | None = None) -> None:
                 f"step {progress.step} has no pair to learn from: {len(broken)} images could not be read so far. Check "
                 "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
             )
-        loss, parts = objective(model, embeds, masks, args)
+        categories, scenes = (torch.from_numpy(mask).to(embeds.device) for mask in (relations.categories, is_scene))
+        loss, parts = objective(model, embeds, masks, args, categories, scenes)
         if not math.isfinite(parts["loss"]):
             stop_with_batch(f"the loss is {parts['loss']}", feed, batch, output, accelerator, progress.step)
         accelerator.backward(loss)
@@ -211,7 +212,6 @@ def main(argv: list[str] | None = None) -> None:
 
         if progress.step % args.logging_steps == 0 or progress.step == 1:
             radii = model.radii(embeds.detach())
-            scenes = torch.from_numpy(is_scene).to(radii.device)
             figures = {
                 **parts,
                 "curvature": model.curvature.item(),

@@ -21,12 +21,15 @@ class Relations:
         ignored: `ignored[i, j]`: neither positive nor negative: a node and itself, or a pair that is related by
             category (`cross` of a kind that was not asked for, or the same within one image) without being an
             entailment pair, or two nodes that are near-duplicates.
-    A pair in none of the three is a negative. The three are disjoint.
+        categories: (n, C) bool, the classes a node stands for: a scene for those that its tree holds, a box for its
+            own. None where nobody looked.
+    A pair in none of the first three is a negative. The three are disjoint.
     """
 
     own: np.ndarray
     cross: np.ndarray
     ignored: np.ndarray
+    categories: np.ndarray | None = None
 
 
 class RelationIndex:
@@ -96,7 +99,10 @@ class RelationIndex:
         ignored = by_category & ~own & ~cross & ~own.T
         ignored |= self._near_duplicates(nodes, same_image) & ~own & ~own.T
         np.fill_diagonal(ignored, True)
-        return Relations(own=own, cross=cross, ignored=ignored)
+        box = labels >= 0
+        categories = holds[:, :-1] & ~box[:, None]
+        categories[box, labels[box]] = True
+        return Relations(own=own, cross=cross, ignored=ignored, categories=categories)
 
     def _near_duplicates(self, nodes: np.ndarray, same_image: np.ndarray) -> np.ndarray:
         """Pairs of one image that show the same pixels: boxes of IoU above the hierarchy's duplicate threshold."""

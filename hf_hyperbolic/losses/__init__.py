@@ -1,6 +1,7 @@
 """Losses over a batch of embeddings and the relations among them."""
 
 from hf_hyperbolic.losses.angle import angle_loss
+from hf_hyperbolic.losses.class_proxies import proxy_loss
 from hf_hyperbolic.losses.cosine import cosine_loss
 from hf_hyperbolic.losses.distance import distance_loss
 from hf_hyperbolic.losses.entailment_cone import cone_loss, half_aperture
@@ -21,6 +22,7 @@ __all__ = [
     "half_aperture",
     "hcl_loss",
     "multi_positive_info_nce",
+    "proxy_loss",
     "radial_order_loss",
     "single_positive_angle_loss",
     "uniformity_loss",

@@ -1,11 +1,15 @@
 """The bidirectional angle loss: a parent's cone holds its children, a child looks away from the origin."""
 
 import math
+from typing import Literal
 
 from torch import Tensor
 
 from hf_hyperbolic import euclidean, lorentz
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, bidirectional_info_nce
+
+# the angle that child -> parent maximises, at the child or at the parent
+UpwardAngle = Literal["alpha", "beta"]
 
 CITATION = """@inproceedings{wang2025learning,
   title = {Learning Visual Hierarchies in Hyperbolic Space for Image Retrieval},
@@ -24,6 +28,7 @@ def angle_loss(
     geometry: str = "lorentz",
     own_weight: float = 0.0,
     where: Positives = "outside",
+    upward: UpwardAngle = "alpha",
 ) -> LossOutput:
     """Bidirectional multi-positive InfoNCE on exterior angles.
 
@@ -41,9 +46,18 @@ def angle_loss(
         geometry: `"lorentz"`, or `"euclidean"` for the limit c -> 0.
         own_weight: see `bidirectional_info_nce`.
         where: the sum over positives stands; see `multi_positive_info_nce`.
+        upward: the angle that child -> parent maximises. The paper's `alpha`, at the child, grows with whatever lies
+            nearer the origin; `beta`, at the parent, is the one that ranks well in both directions (docs/recipe.md).
     """
     if geometry not in ("lorentz", "euclidean"):
         raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
     space = lorentz if geometry == "lorentz" else euclidean
     exterior = space.pairwise_exterior_angle(embeds, embeds, curvature)
-    return bidirectional_info_nce((math.pi - exterior) / temperature, exterior / temperature, masks, own_weight, where)
+    interior = math.pi - exterior
+    return bidirectional_info_nce(
+        interior / temperature,
+        (exterior if upward == "alpha" else interior.T) / temperature,
+        masks,
+        own_weight,
+        where,
+    )

@@ -114,6 +114,17 @@ class TrainArguments:
     own_weight: float = field(
         default=0.0, metadata={"help": "share of the angle loss that looks at own-image pairs alone"}
     )
+    upward_angle: str = field(
+        default="alpha",
+        metadata={
+            "help": "what child -> parent maximises: alpha, the angle at the child (paper), or beta, at the parent"
+        },
+    )
+    proxy_weight: float = field(
+        default=0.0, metadata={"help": "weight of one learnt point a class, which scenes entail and boxes resemble"}
+    )
+    proxy_scene_temperature: float = field(default=0.15, metadata={"help": "tau of that angle, fixed, in radians"})
+    proxy_box_temperature: float = field(default=0.07, metadata={"help": "tau of that cosine, fixed"})
     positives: str = field(
         default="outside", metadata={"help": "the sum over a row's positives stands outside or inside the logarithm"}
     )
@@ -171,6 +182,7 @@ class TrainArguments:
             "geometry": ("lorentz", "euclidean"),
             "loss": LOSSES,
             "positives": ("outside", "inside"),
+            "upward_angle": ("alpha", "beta"),
             "relatives": ("masked", "negatives"),
             "directions": ("both", "parent_to_child", "child_to_parent"),
             "cross_parents": ("scene", "all", "none"),
@@ -202,6 +214,7 @@ class TrainArguments:
             "similarity_weight",
             "radial_weight",
             "uniformity_weight",
+            "proxy_weight",
             "context",
         ):
             if getattr(self, name) < 0:
@@ -232,6 +245,9 @@ class TrainArguments:
                 f"--temperature_min must lie between 0 and --temperature_init {self.temperature_init}, got "
                 f"{self.temperature_min}"
             )
+        for name in ("proxy_scene_temperature", "proxy_box_temperature"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name} must be positive, got {getattr(self, name)}")
         if self.similarity_temperature <= 0:
             raise ValueError(f"--similarity_temperature must be positive, got {self.similarity_temperature}")
         for pair in self.deny_pairs:

@@ -1,5 +1,6 @@
 """Models to start a run from: a checkpoint's vision tower, or a small network from scratch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,8 +33,13 @@ def build_processor(args: TrainArguments) -> CLIPImageProcessorPil:
     return make_image_processor(args.image_size, found.image_mean, found.image_std)
 
 
-def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
-    """The model that `args` asks for, its backbone from scratch or from a checkpoint."""
+def build_model(args: TrainArguments, class_names: Sequence[str] = ()) -> HyperbolicCLIPVisionModel:
+    """The model that `args` asks for, its backbone from scratch or from a checkpoint.
+
+    Args:
+        args: of the run.
+        class_names: of the training data; with a `proxy_weight` the model gets a proxy for each.
+    """
     head: dict[str, Any] = {
         "projection_dim": args.projection_dim,
         "projection_norm": args.projection_norm,
@@ -42,11 +48,17 @@ def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
         "learn_curvature": args.learn_curvature,
         "temperature_init": args.temperature_init,
         "temperature_bounds": (args.temperature_min, 1.0),
+        "num_proxies": len(class_names) if args.proxy_weight else 0,
     }
     if args.backbone in FROM_SCRATCH:
         backbone = ResNetConfig(**FROM_SCRATCH[args.backbone])
-        return HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))
-    return HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
+        model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))
+    else:
+        model = HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
+    if class_names and args.proxy_weight:
+        model.config.id2label = dict(enumerate(class_names))
+        model.config.label2id = {name: number for number, name in enumerate(class_names)}
+    return model
 
 
 def freeze_unused(model: HyperbolicCLIPVisionModel, image_size: int) -> list[str]:

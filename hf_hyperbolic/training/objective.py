@@ -9,10 +9,12 @@ from hf_hyperbolic.losses import (
     cone_loss,
     cosine_loss,
     hcl_loss,
+    proxy_loss,
     radial_order_loss,
     single_positive_angle_loss,
     uniformity_loss,
 )
+from hf_hyperbolic.losses.angle import UpwardAngle
 from hf_hyperbolic.losses.entailment_cone import HYCOCLIP_APERTURE_SCALE, HYCOCLIP_ENTAILMENT_WEIGHT
 from hf_hyperbolic.losses.info_nce import Positives
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
@@ -20,9 +22,16 @@ from hf_hyperbolic.training.arguments import TrainArguments
 
 
 def objective(
-    model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMasks, args: TrainArguments
+    model: HyperbolicCLIPVisionModel,
+    embeds: Tensor,
+    masks: PairMasks,
+    args: TrainArguments,
+    categories: Tensor | None = None,
+    scenes: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The 0-d loss of a batch, and its parts as numbers to be logged.
+
+    `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`).
 
     With `loss="angle"` and a `similarity_weight`, cosine contrast on the same pairs stands beside the angle loss:
     angles order wholes and parts, but alone they find a box's own scene less often than similarity does.
@@ -42,6 +51,16 @@ def objective(
         ).loss
         loss = loss + args.similarity_weight * similarity
         parts["loss_similarity"] = similarity.item()
+    if args.proxy_weight:
+        if categories is None or scenes is None:
+            raise ValueError("class proxies need categories and scenes")
+        proxies = proxy_loss(
+            embeds, model.proxy_embeds(), categories, scenes, model.curvature, args.geometry,
+            args.proxy_scene_temperature, args.proxy_box_temperature,
+            directed=args.loss in ("angle", "single_positive"),
+        )  # fmt: skip
+        loss = loss + args.proxy_weight * proxies
+        parts["loss_proxies"] = proxies.item()
     if args.radial_weight:
         order = radial_order_loss(model.radii(embeds), masks.own)
         loss = loss + args.radial_weight * order
@@ -57,7 +76,10 @@ def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMask
     curvature, temperature, own = model.curvature, model.temperature, args.similarity_own_weight
     match args.loss:
         case "angle":
-            return angle_loss(embeds, masks, curvature, temperature, args.geometry, args.own_weight, _positives(args))
+            upward: UpwardAngle = "beta" if args.upward_angle == "beta" else "alpha"
+            return angle_loss(
+                embeds, masks, curvature, temperature, args.geometry, args.own_weight, _positives(args), upward
+            )
         case "single_positive":
             return single_positive_angle_loss(embeds, masks, curvature, temperature, args.geometry)
         case "cosine":

@@ -58,6 +58,8 @@ def test_relations_equal_the_definition_pair_by_pair(seed, cross_parents):
             related = own or cross or (b, a) in pairs
             ignored = a == b or (not related and (by_category or twin))
             assert (found.own[i, j], found.cross[i, j], found.ignored[i, j]) == (own, cross, ignored), (a, b)
+        stands_for = {int(hierarchy.node_label[a])} if hierarchy.node_label[a] >= 0 else tree[a]
+        assert set(np.flatnonzero(found.categories[i]).tolist()) == stands_for
 
 
 def test_a_repeated_node_is_refused():

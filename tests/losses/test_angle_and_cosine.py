@@ -32,6 +32,15 @@ def test_angles_enter_with_the_right_sign_and_direction(masks):
     assert found.child_to_parent.item() == pytest.approx(expected.child_to_parent.item(), rel=1e-5)
 
 
+def test_upward_beta_asks_the_angle_at_the_parent_in_both_directions(masks):
+    embeds = lorentz.exp_map0(torch.randn(4, 6, dtype=torch.float64, generator=torch.manual_seed(0)), 1.3)
+    beta = torch.tensor([[math.pi - lorentz.exterior_angle(x, y, 1.3) for y in embeds] for x in embeds]).nan_to_num()
+    expected = bidirectional_info_nce(beta / 0.2, beta.T / 0.2, masks)  # row the child: still the parent as apex
+    found = angle_loss(embeds, masks, curvature=1.3, temperature=0.2, upward="beta")
+    assert found.parent_to_child.item() == pytest.approx(expected.parent_to_child.item(), rel=1e-5)
+    assert found.child_to_parent.item() == pytest.approx(expected.child_to_parent.item(), rel=1e-5)
+
+
 def test_a_nested_arrangement_scores_better_than_its_reverse(masks):
     rays = torch.tensor([[1.0, 0.1], [1.0, 0.0], [1.0, -0.05], [-1.0, 0.2]])
     nested = lorentz.exp_map0(rays * torch.tensor([[0.3], [1.0], [2.0], [0.3]]), 1.0)

@@ -11,6 +11,7 @@ from hf_hyperbolic.losses import (
     cone_loss,
     cosine_loss,
     hcl_loss,
+    proxy_loss,
     radial_order_loss,
     single_positive_angle_loss,
     uniformity_loss,
@@ -64,6 +65,33 @@ def test_terms_that_a_study_adds_stand_beside_the_angle_loss(model, batch):
     assert loss.item() == pytest.approx(plain.item() + 2 * order.item() + 0.5 * spread.item())
     assert parts["loss_radial"] == pytest.approx(order.item())
     assert parts["loss_uniformity"] == pytest.approx(spread.item())
+
+
+def test_class_proxies_stand_beside_the_loss(batch):
+    embeds, masks = batch
+    backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic")
+    config = HyperbolicCLIPVisionConfig(backbone_config=backbone, projection_dim=4, num_proxies=2)
+    with_proxies = HyperbolicCLIPVisionModel(config)
+    categories = torch.tensor([[1, 1], [1, 0], [0, 1], [1, 0], [1, 0], [0, 1]], dtype=torch.bool)
+    scenes = torch.tensor([True, False, False, True, False, False])
+    args = TrainArguments(proxy_weight=3.0)
+    loss, parts = objective(with_proxies, embeds, masks, args, categories, scenes)
+    plain = objective(with_proxies, embeds, masks, TrainArguments())[0]
+    proxies = proxy_loss(embeds, with_proxies.proxy_embeds(), categories, scenes, with_proxies.curvature)
+    assert loss.item() == pytest.approx(plain.item() + 3 * proxies.item(), rel=1e-5)
+    assert parts["loss_proxies"] == pytest.approx(proxies.item())
+    with pytest.raises(ValueError, match="categories"):
+        objective(with_proxies, embeds, masks, args)
+
+
+def test_child_to_parent_can_maximise_the_angle_at_the_parent(model, batch):
+    embeds, masks = batch
+    found = objective(model, embeds, masks, TrainArguments(similarity_weight=0.0, upward_angle="beta"))[1]
+    paper = objective(model, embeds, masks, TrainArguments(similarity_weight=0.0))[1]
+    wanted = angle_loss(embeds, masks, model.curvature, model.temperature, upward="beta")
+    assert found["loss_parent_to_child"] == pytest.approx(paper["loss_parent_to_child"])
+    assert found["loss_child_to_parent"] == pytest.approx(wanted.child_to_parent.item())
+    assert found["loss_child_to_parent"] != pytest.approx(paper["loss_child_to_parent"], rel=1e-3)
 
 
 def test_positives_inside_the_logarithm_reach_angle_and_similarity(model, batch):
