@@ -1,14 +1,25 @@
 """Models to start a run from: a checkpoint's vision tower, or a small network from scratch."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, CLIPImageProcessorPil, ResNetConfig
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    CLIPImageProcessorPil,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ResNetConfig,
+)
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.run_arguments import RunArguments
+from hf_hyperbolic.vision_backbone import floating_dtype, load_backbone, pool
 
 # 1.2 million parameters; a CPU core takes it forward and backward over 600 crops of 64 px a second
 FROM_SCRATCH: dict[str, dict[str, Any]] = {
@@ -21,7 +32,56 @@ FROM_SCRATCH: dict[str, dict[str, Any]] = {
 }
 
 
-def build_processor(args: TrainArguments) -> CLIPImageProcessorPil:
+def starts_from_scratch(backbone: str) -> bool:
+    """Whether a `--backbone` names no weights: a network of `FROM_SCRATCH`, or a folder with a config.json alone."""
+    if backbone in FROM_SCRATCH:
+        return True
+    folder = Path(backbone)
+    weights = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+    return (folder / "config.json").is_file() and not any(file for kind in weights for file in folder.glob(kind))
+
+
+def backbone_config(backbone: str) -> PreTrainedConfig:
+    """Of a backbone that starts from scratch."""
+    if backbone in FROM_SCRATCH:
+        return ResNetConfig(**FROM_SCRATCH[backbone])
+    config = AutoConfig.from_pretrained(backbone)
+    return getattr(config, "vision_config", config)
+
+
+def build_backbone(backbone: str) -> PreTrainedModel:
+    """A vision model of transformers, without a head: from scratch, or from a checkpoint.
+
+    Raises:
+        FileNotFoundError: it is a path, and there is nothing.
+        ValueError: it takes no images.
+    """
+    if starts_from_scratch(backbone):
+        model: PreTrainedModel = AutoModel.from_config(backbone_config(backbone))
+    else:
+        check_path(backbone)
+        model = load_backbone(backbone)
+    if getattr(model, "main_input_name", None) != "pixel_values":
+        raise ValueError(f"--backbone {backbone} is a {type(model).__name__}, which takes no images")
+    return model
+
+
+def check_path(backbone: str) -> None:
+    """
+    Raises:
+        FileNotFoundError: it can be no name on the Hub, and there is no such folder or it holds no model.
+    """
+    is_path = Path(backbone).is_absolute() or backbone.startswith(".") or backbone.count("/") > 1
+    if Path(backbone).is_dir() and not (Path(backbone) / "config.json").exists():
+        raise FileNotFoundError(f"--backbone {backbone} holds no model (config.json)")
+    if is_path and not Path(backbone).is_dir():
+        raise FileNotFoundError(
+            f"--backbone {backbone}: no such folder; give one that transformers loads, a name on the Hub, or one of "
+            f"{', '.join(FROM_SCRATCH)}"
+        )
+
+
+def build_processor(args: RunArguments) -> CLIPImageProcessorPil:
     """Resizes whole images to `args.image_size`, with the channel means that the backbone was trained with."""
     if args.backbone in FROM_SCRATCH:
         return make_image_processor(args.image_size)
@@ -33,7 +93,11 @@ def build_processor(args: TrainArguments) -> CLIPImageProcessorPil:
 
 
 def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
-    """The model that `args` asks for, its backbone from scratch or from a checkpoint."""
+    """The model that `args` asks for, its backbone from scratch or from a checkpoint.
+
+    Raises:
+        FileNotFoundError: the backbone is a path, and there is nothing.
+    """
     head: dict[str, Any] = {
         "projection_dim": args.projection_dim,
         "projection_norm": args.projection_norm,
@@ -42,28 +106,31 @@ def build_model(args: TrainArguments) -> HyperbolicCLIPVisionModel:
         "learn_curvature": args.learn_curvature,
         "temperature_init": args.temperature_init,
     }
-    if args.backbone in FROM_SCRATCH:
-        backbone = ResNetConfig(**FROM_SCRATCH[args.backbone])
+    if starts_from_scratch(args.backbone):
+        backbone = backbone_config(args.backbone)
         return HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))
+    check_path(args.backbone)
     return HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
 
 
-def freeze_unused(model: HyperbolicCLIPVisionModel, image_size: int) -> list[str]:
-    """Freezes the backbone's parameters that do not reach the embedding, and gives their names.
+def freeze_unused(model: torch.nn.Module, image_size: int) -> list[str]:
+    """Freezes the backbone's parameters that do not reach its pooled feature, and gives their names.
 
     DINOv2 has a mask token, a ViT with a pooler may be pooled without it. They would never get a gradient, and
     distributed training waits for one for every parameter.
 
     Args:
-        model: any model; left in the mode it is in.
+        model: any model with a `backbone`; left in the mode it is in.
         image_size: side of the images it will see, in pixels.
     """
     was_training = model.training
     model.eval()  # a forward pass in training mode would move batch statistics
-    named = [(name, parameter) for name, parameter in model.backbone.named_parameters() if parameter.requires_grad]
-    pixels = torch.zeros(1, 3, image_size, image_size, device=model.device)
-    tangent = model(pixel_values=pixels).tangent
-    gradients = torch.autograd.grad(tangent.sum(), [parameter for _, parameter in named], allow_unused=True)
+    backbone = model.get_submodule("backbone")
+    named = [(name, parameter) for name, parameter in backbone.named_parameters() if parameter.requires_grad]
+    device, dtype = next(backbone.parameters()).device, floating_dtype(backbone)
+    pixels = torch.zeros(1, 3, image_size, image_size, device=device, dtype=dtype)
+    pooled = pool(backbone(pixels, return_dict=True))
+    gradients = torch.autograd.grad(pooled.sum(), [parameter for _, parameter in named], allow_unused=True)
     model.train(was_training)
     unused = [entry for entry, gradient in zip(named, gradients, strict=True) if gradient is None]
     for _, parameter in unused:
