@@ -22,7 +22,7 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel
 
 from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.encoder import normalise
-from hf_hyperbolic.losses.nt_xent import nt_xent_loss
+from hf_hyperbolic.losses import nt_xent_loss
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
 from hf_hyperbolic.training.gather import gather_embeddings
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     groups = parameter_groups(model, args.learning_rate, None, args.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
     # convolutions are about 1.2 times faster so, on a CPU too
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
     progress = checkpoints.Progress(processes=accelerator.num_processes)
@@ -132,7 +132,8 @@ def main(argv: list[str] | None = None) -> None:
                 "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
             )
         masked = torch.from_numpy(overlapping(hierarchy, nodes.cpu().numpy(), args.context)).to(views.device)
-        loss = nt_xent_loss(*views.chunk(2, dim=1), args.temperature, masked)
+        first, second = views.chunk(2, dim=1)
+        loss = nt_xent_loss(first, second, args.temperature, masked)
         if not math.isfinite(loss.item()):
             raise SystemExit(
                 f"the loss is {loss.item()} at step {progress.step}: go on from the last checkpoint with --resume true "

@@ -10,6 +10,7 @@ with the same weights as one that was not.
 
 import json
 import math
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
+from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.validation import Validation
@@ -47,6 +49,8 @@ def save_model(
     model.save_pretrained(aside)
     processor.save_pretrained(aside)
     args.save(aside)
+    if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
+        shutil.copyfile(how, aside / how.name)
     replace_folder(aside, folder)
 
 

@@ -6,6 +6,7 @@ from hf_hyperbolic.losses.distance import distance_loss
 from hf_hyperbolic.losses.entailment_cone import cone_loss, half_aperture
 from hf_hyperbolic.losses.hcl import hcl_loss
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce, multi_positive_info_nce
+from hf_hyperbolic.losses.nt_xent import nt_xent_loss
 from hf_hyperbolic.losses.single_positive import single_positive_angle_loss
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "half_aperture",
     "hcl_loss",
     "multi_positive_info_nce",
+    "nt_xent_loss",
     "single_positive_angle_loss",
 ]

@@ -61,17 +61,22 @@ def draw_views(
     change = rng.uniform(-1, 1, (4, count)) * strength
     brightness, contrast, saturation = 1 + np.array([[_BRIGHTNESS], [_CONTRAST], [_SATURATION]]) * change[:3]
     saturation = np.where(rng.random(count) < _GREY * bool(colour), 0, saturation)
-    angle = 2 * np.pi * _HUE * change[3]
-    turn = np.zeros((count, 3, 3))
+    windows = np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
+    return Views(windows, mirrored, *change_of_colour(brightness, contrast, saturation, 2 * np.pi * _HUE * change[3]))
+
+
+def change_of_colour(
+    brightness: np.ndarray, contrast: np.ndarray, saturation: np.ndarray, hue: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`colour` and `grey` of `Views` for (n,) factors and (n,) turns of hue in radians, in YIQ: at equal luma."""
+    turn = np.zeros((len(hue), 3, 3))
     turn[:, 0, 0] = 1
-    turn[:, 1, 1] = turn[:, 2, 2] = saturation * np.cos(angle)
-    turn[:, 2, 1] = saturation * np.sin(angle)
+    turn[:, 1, 1] = turn[:, 2, 2] = saturation * np.cos(hue)
+    turn[:, 2, 1] = saturation * np.sin(hue)
     turn[:, 1, 2] = -turn[:, 2, 1]
-    # luma, and so all greys, stay under `turn`: contrast is towards the mean grey before or after it alike
+    # greys stay as they are under `turn`: contrast is towards the mean grey before or after it alike
     matrix = (brightness * contrast)[:, None, None] * (np.linalg.inv(_YIQ) @ turn @ _YIQ)
-    windows = np.concatenate([corner, corner + sides], axis=1)
-    grey = brightness * (1 - contrast)
-    return Views(windows.astype(np.float32), mirrored, matrix.astype(np.float32), grey.astype(np.float32))
+    return matrix.astype(np.float32), (brightness * (1 - contrast)).astype(np.float32)
 
 
 def show(crops: Tensor, views: Views, size: int) -> Tensor:

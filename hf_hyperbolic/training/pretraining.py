@@ -47,7 +47,7 @@ class ContrastedBackbone(nn.Module):
 
 
 class ViewBatches(CropBatches):
-    """Batches of whole images and boxes, as crops large enough to take views of, with the views' number as a check.
+    """Batches of whole images and boxes, as crops large enough to take views of.
 
     Beside what `CropBatches` gives, an item holds `places`, (n,) int64: where its nodes stand in the batch of all
     processes, and `count`, how many nodes that has.
@@ -82,7 +82,7 @@ def two_views(batch: dict, crops: Tensor, args: PretrainArguments, step: int) ->
     for which in range(2):
         rng = np.random.default_rng([args.seed, 4, step, which])
         views = draw_views(batch["count"], rng, args.min_area, args.colour, args.flip)
-        shown.append(show(crops, views.take(batch["places"]), args.image_size))
+        shown.append(show(crops, views.take(np.asarray(batch["places"])), args.image_size))
     return torch.cat(shown)
 
 
