@@ -3,9 +3,9 @@
     accelerate launch training/pretrain.py --data PATH --output_dir outputs/pretrained
     accelerate launch training/train.py --data PATH --backbone outputs/pretrained/backbone
 
-Two random views of each crop are to find each other among all views of a batch (SimCLR). A batch and its views are a
-function of (seed, step), so a run that was cut off goes on with `--resume` and ends with the same weights as one that
-was not.
+Two random views of each crop are to find each other among all views of a batch (SimCLR), or to agree (VICReg). A batch
+and its views are a function of (seed, step), so a run that was cut off goes on with `--resume` and ends with the same
+weights as one that was not.
 """
 
 import math
@@ -22,7 +22,7 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel
 
 from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.encoder import normalise
-from hf_hyperbolic.losses import nt_xent_loss
+from hf_hyperbolic.losses import nt_xent_loss, vicreg_loss
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
 from hf_hyperbolic.training.gather import gather_embeddings
@@ -131,9 +131,12 @@ def main(argv: list[str] | None = None) -> None:
                 f"step {progress.step} has nothing to contrast: {len(broken)} images could not be read so far. Check "
                 "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
             )
-        masked = torch.from_numpy(overlapping(hierarchy, nodes.cpu().numpy(), args.context)).to(views.device)
         first, second = views.chunk(2, dim=1)
-        loss = nt_xent_loss(first, second, args.temperature, masked)
+        if args.objective == "vicreg":
+            loss = vicreg_loss(first, second)
+        else:
+            shared = overlapping(hierarchy, nodes.cpu().numpy(), args.context)
+            loss = nt_xent_loss(first, second, args.temperature, torch.from_numpy(shared).to(views.device))
         if not math.isfinite(loss.item()):
             raise SystemExit(
                 f"the loss is {loss.item()} at step {progress.step}: go on from the last checkpoint with --resume true "

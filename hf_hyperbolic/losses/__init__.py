@@ -8,6 +8,7 @@ from hf_hyperbolic.losses.hcl import hcl_loss
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce, multi_positive_info_nce
 from hf_hyperbolic.losses.nt_xent import nt_xent_loss
 from hf_hyperbolic.losses.single_positive import single_positive_angle_loss
+from hf_hyperbolic.losses.vicreg import vicreg_loss
 
 __all__ = [
     "LossOutput",
@@ -22,4 +23,5 @@ __all__ = [
     "multi_positive_info_nce",
     "nt_xent_loss",
     "single_positive_angle_loss",
+    "vicreg_loss",
 ]

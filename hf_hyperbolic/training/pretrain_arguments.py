@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from hf_hyperbolic.training.run_arguments import RunArguments
 
-OBJECTIVES = ("simclr",)
+OBJECTIVES = ("simclr", "vicreg")
 
 
 @dataclass
@@ -16,8 +16,8 @@ class PretrainArguments(RunArguments):
 
     output_dir: str = field(default="outputs/pretrain", metadata={"help": "where checkpoints, logs and backbone/ go"})
 
-    objective: str = field(default="simclr", metadata={"help": f"one of: {', '.join(OBJECTIVES)}"})
-    temperature: float = field(default=0.2, metadata={"help": "tau of the contrast"})
+    objective: str = field(default="simclr", metadata={"help": "simclr, or vicreg, which has no negatives"})
+    temperature: float = field(default=0.2, metadata={"help": "tau of the contrast of simclr"})
     head_dim: int = field(default=128, metadata={"help": "dimension that views are compared in; thrown away after"})
     min_area: float = field(default=0.2, metadata={"help": "least share of a crop that a view shows"})
     colour: float = field(default=1.0, metadata={"help": "strength of the changes of colour, from 0 to 1"})

@@ -124,11 +124,12 @@ def test_two_processes_give_the_losses_of_one(data, tmp_path, pretrain):
     assert logged("two")[0] == pytest.approx(logged("one")[0], rel=1e-5)
 
 
-def test_a_configuration_alone_is_pretrained_from_scratch(data, tmp_path, pretrain):
+def test_a_configuration_alone_is_pretrained_from_scratch_by_either_objective(data, tmp_path, pretrain):
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
     config.save_pretrained(tmp_path / "config")
     few = [*SMALL, "--max_steps", "1"]
-    pretrain("--data", data, "--output_dir", tmp_path / "run", *few, "--backbone", tmp_path / "config")
+    few += ["--backbone", tmp_path / "config", "--objective", "vicreg"]
+    pretrain("--data", data, "--output_dir", tmp_path / "run", *few)
     assert AutoModel.from_pretrained(tmp_path / "run" / "backbone").config.hidden_sizes == [8, 16]
 
 
@@ -146,7 +147,7 @@ def test_a_broken_image_is_skipped_and_named(data, tmp_path, pretrain):
     ("arguments", "message"),
     [
         (("--data", "/no/such/folder"), "no such"),
-        (("--objective", "labels"), "--objective must be one of simclr"),
+        (("--objective", "labels"), "--objective must be one of simclr, vicreg"),
         (("--backbone", "/no/such/backbone"), "--backbone /no/such/backbone: no such folder"),
         (("--scenes_per_batch", "500"), "lower the number of scenes per batch"),
     ],
