@@ -121,16 +121,16 @@ def main(argv: list[str] | None = None) -> None:
             broken.add(message)
             bar.write(f"skipped {message}")
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
+        if not len(crops):
+            raise SystemExit(
+                f"step {progress.step} has nothing to contrast: {len(broken)} images could not be read so far. Check "
+                "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
+            )
         pixels = normalise(two_views(batch, crops, args, progress.step), mean, std)
         with accelerator.autocast():
             projections = prepared(pixels.contiguous(memory_format=torch.channels_last))
         views = torch.cat(projections.chunk(2), dim=1)
         views, nodes = gather_embeddings(views, torch.as_tensor(batch["nodes"], device=views.device))
-        if len(nodes) < 2:
-            raise SystemExit(
-                f"step {progress.step} has nothing to contrast: {len(broken)} images could not be read so far. Check "
-                "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
-            )
         first, second = views.chunk(2, dim=1)
         if args.objective == "vicreg":
             loss = vicreg_loss(first, second)

@@ -141,6 +141,11 @@ def test_a_broken_image_is_skipped_and_named(data, tmp_path, pretrain):
     victim.write_bytes(victim.read_bytes()[:400])
     printed = pretrain("--data", copy, "--output_dir", tmp_path / "run", *SMALL)
     assert f"skipped {victim}" in printed.replace("\n", "")
+    for image in victim.parent.glob("*.jpg"):
+        image.write_bytes(b"nothing")
+    printed = pretrain("--data", copy, "--output_dir", tmp_path / "none", *SMALL, succeeds=False)
+    assert "step 0 has nothing to contrast" in printed.replace("\n", "")
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize(
