@@ -84,6 +84,15 @@ def test_every_training_command_is_understood(monkeypatch):
         TrainArguments.parse(arguments)
 
 
+def test_every_pretraining_command_is_understood():
+    from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
+
+    found = commands("accelerate launch training/pretrain.py")
+    assert found
+    for arguments in found:
+        PretrainArguments.parse(arguments)
+
+
 @pytest.mark.parametrize("script", ["evaluate", "compare"])
 def test_every_option_of_the_other_scripts_exists(script):
     from dataclasses import fields

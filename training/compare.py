@@ -209,12 +209,13 @@ def main(argv: list[str] | None = None) -> None:
             load = partial(trained, folder, which=options.which)
             add(name, kept_figures(folder, options.which, options.split, load))
             if name == options.systems[0]:
-                add("untrained", figures(untrained(load().args), options.split))
+                start = untrained(load().args)
+                add(start.name, figures(start, options.split))
             write_text(output / f"comparison-{options.split}.json", json.dumps(results, indent=1))
             write_text(output / f"precision-recall-{options.split}.json", json.dumps(curves, indent=1))
-    curves = {**{name: curves[name] for name in options.systems}, "untrained": curves["untrained"]}
+    curves = {**{name: curves[name] for name in options.systems}, start.name: curves[start.name]}
     draw_curves(curves, output / f"precision-recall-{options.split}.svg")
-    ordered = {"untrained": results.pop("untrained"), **results}
+    ordered = {start.name: results.pop(start.name), **results}
     print(f"{len(options.seeds)} seeds: mean (smallest-largest); shares in per cent; lower is better for OT and hub")
     text = table(ordered)
     write_text(output / f"comparison-{options.split}.txt", text + "\n")

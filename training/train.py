@@ -10,7 +10,7 @@ with the same weights as one that was not.
 
 import json
 import math
-import signal
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
-from hf_hyperbolic.data.files import replace_folder, write_text
+from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
@@ -32,33 +32,12 @@ from hf_hyperbolic.training.backbones import build_model, build_processor, freez
 from hf_hyperbolic.training.feeds import Feed, make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
+from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
+from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
+from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.validation import Validation
-
-
-def learning_rate_factor(step: int, args: TrainArguments) -> float:
-    """Linear warm-up, then a cosine to zero."""
-    if step < args.warmup_steps:
-        return (step + 1) / args.warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - args.warmup_steps) / max(1, args.max_steps - args.warmup_steps)))
-
-
-def parameter_groups(model: HyperbolicCLIPVisionModel, args: TrainArguments) -> list[dict]:
-    """Backbone and head at their own rates; only matrices and kernels decay, never scalars, biases or norms."""
-    backbone_rate = args.learning_rate if args.backbone_learning_rate is None else args.backbone_learning_rate
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim >= 2), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "peak": backbone_rate if in_backbone else args.learning_rate,
-            "weight_decay": args.weight_decay if decays else 0.0,
-        }
-        for (in_backbone, decays), parameters in sorted(groups.items())
-    ]
 
 
 def save_model(
@@ -70,32 +49,9 @@ def save_model(
     model.save_pretrained(aside)
     processor.save_pretrained(aside)
     args.save(aside)
+    if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
+        shutil.copyfile(how, aside / how.name)
     replace_folder(aside, folder)
-
-
-def prepare_output(args: TrainArguments, process: int) -> Path:
-    """The run's folder; refuses to mix two runs in one, and to go on with other data, model, batches or loss."""
-    output = Path(args.output_dir)
-    probe = output / f".writable-{process}"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SystemExit(f"--output_dir {output} cannot be written: {error.strerror}; choose another folder") from None
-    if not (output / "metrics.jsonl").exists():
-        return output
-    if not args.resume:
-        raise SystemExit(
-            f"{output} already holds a run: add --resume true to go on with it, or choose another --output_dir"
-        )
-    changed = args.changes_since(TrainArguments.load(output))
-    if changed:
-        raise SystemExit(
-            f"{output} holds a run with other settings ({'; '.join(changed)}): resume it with its own, which are in "
-            "its arguments.json, or choose another --output_dir"
-        )
-    return output
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -130,7 +86,9 @@ def main(argv: list[str] | None = None) -> None:
     processor = build_processor(args)
     mean, std = processor.image_mean, processor.image_std
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, args), lr=args.learning_rate, betas=(args.adam_beta1, args.adam_beta2)
+        parameter_groups(model, args.learning_rate, args.backbone_learning_rate, args.weight_decay),
+        lr=args.learning_rate,
+        betas=(args.adam_beta1, args.adam_beta2),
     )
     # convolutions are about 1.2 times faster so, on a CPU too
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
@@ -138,35 +96,20 @@ def main(argv: list[str] | None = None) -> None:
 
     progress = checkpoints.Progress(processes=accelerator.num_processes)
     peaks = [group["peak"] for group in optimizer.param_groups]
-    if args.resume and (checkpoint := checkpoints.latest(output / "checkpoints")):
-        progress, position = checkpoints.load(accelerator, checkpoint)
-        if progress.processes != accelerator.num_processes:
-            raise SystemExit(
-                f"{checkpoint} is of {progress.processes} process(es) and this run has {accelerator.num_processes}: go "
-                f"on with --num_processes {progress.processes}, or start another run"
-            )
+    if args.resume:
+        progress, position = checkpoints.restore(accelerator, output)
         if position is not None:
             feed.resume(position)
-        accelerator.print(f"resumed from {checkpoint}")
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
-    elif args.resume:
-        accelerator.print(f"there is no checkpoint in {output} yet: starting at step 0")
     if accelerator.is_main_process:
         args.save(output)
-        keep_metrics_until(output / "metrics.jsonl", progress.step)
+        keep_metrics_until(output / METRICS, progress.step)
     accelerator.init_trackers("tensorboard")
 
     validation = Validation(val_split, args, mean, std, cache_bytes=int(args.image_cache_gb * 2**30))
 
-    stop_requested = False
-
-    def request_stop(*_: object) -> None:
-        nonlocal stop_requested
-        stop_requested = True
-
-    signal.signal(signal.SIGTERM, request_stop)
-
+    stop = StopRequest()
     broken: set[str] = set()
     warned: set[str] = set()
     started = time.time()
@@ -177,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
     prepared.train()
     for batch in feed.loader(progress.step):
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * learning_rate_factor(progress.step, args)
+            group["lr"] = group["peak"] * learning_rate_factor(progress.step, args.warmup_steps, args.max_steps)
         for message in set(batch["broken"]) - broken:
             broken.add(message)
             bar.write(f"skipped {message}")
@@ -218,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
                 "temperature": model.temperature.item(),
                 "radius_scene": radii[scenes].mean().item(),
                 "radius_box": radii[~scenes].mean().item(),
-                "learning_rate": args.learning_rate * learning_rate_factor(progress.step - 1, args),
+                "learning_rate": optimizer.param_groups[0]["lr"],
                 "seconds": time.time() - started,
             }
             record(accelerator, output, figures, progress.step)
@@ -229,10 +172,8 @@ def main(argv: list[str] | None = None) -> None:
                     bar.write(f"step {progress.step}: {name} rests on its {bound} bound")
 
         finished = progress.step == args.max_steps
-        if accelerator.num_processes > 1:  # all stop at one step, whichever was told to
-            told = torch.tensor([float(stop_requested)], device=accelerator.device)
-            stop_requested = bool(accelerator.reduce(told, "sum").item())
-        if progress.step % args.eval_steps == 0 or finished or stop_requested:
+        stopping = stop.agreed(accelerator)
+        if progress.step % args.eval_steps == 0 or finished or stopping:
             if accelerator.is_main_process:
                 figures = validation(model)
                 record(accelerator, output, figures, progress.step)
@@ -241,7 +182,7 @@ def main(argv: list[str] | None = None) -> None:
                     progress.best, progress.best_step = figures["val_score"], progress.step
                     save_model(model, args, processor, output / "best")
             checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
-        if stop_requested and not finished:
+        if stopping and not finished:
             raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
     bar.close()
     if broken:
@@ -265,26 +206,6 @@ def stop_with_batch(what: str, feed: Feed, batch: dict, output: Path, accelerato
         f"{what} at step {step}; the batch is in {where}. Look at it, or go on from the last checkpoint with "
         "--resume true and a lower --learning_rate"
     )
-
-
-def record(accelerator: Accelerator, output: Path, figures: dict[str, float], step: int) -> None:
-    """One line of metrics.jsonl (what the report draws) and the tracker's scalars."""
-    accelerator.log(figures, step=step)
-    if accelerator.is_main_process:
-        with open(output / "metrics.jsonl", "a") as lines:
-            lines.write(json.dumps({"step": step, **figures}) + "\n")
-
-
-def keep_metrics_until(path: Path, step: int) -> None:
-    """Drops what a resumed run is about to write again."""
-    kept = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except json.JSONDecodeError:
-            continue  # the run was killed while it wrote this line
-    write_text(path, "".join(kept))
 
 
 if __name__ == "__main__":

@@ -23,10 +23,14 @@ COMMANDS = {
         "search": ("hf_hyperbolic.cli.index_search", "what is inside an image, or what it is a part of, by an index"),
         "qdrant": ("hf_hyperbolic.cli.index_qdrant", "copy an index into a Qdrant collection, embedded or on a server"),
     },
+    "backbone": {
+        "moco": ("hf_hyperbolic.cli.backbone_moco", "convert a published MoCo v2 checkpoint (ResNet-50, .pth.tar)"),
+    },
 }
 GROUPS = {
     "data": "look at, check and convert annotated images",
     "index": "build an index of images and boxes, and search it",
+    "backbone": "make a backbone to start training from",
 }
 _INTERRUPTED = 130
 

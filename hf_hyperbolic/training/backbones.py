@@ -1,15 +1,26 @@
 """Models to start a run from: a checkpoint's vision tower, or a small network from scratch."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, CLIPImageProcessorPil, ResNetConfig
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    CLIPImageProcessorPil,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ResNetConfig,
+)
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.run_arguments import RunArguments
+from hf_hyperbolic.vision_backbone import floating_dtype, load_backbone, pool
 
 # 1.2 million parameters; a CPU core takes it forward and backward over 600 crops of 64 px a second
 FROM_SCRATCH: dict[str, dict[str, Any]] = {
@@ -22,7 +33,56 @@ FROM_SCRATCH: dict[str, dict[str, Any]] = {
 }
 
 
-def build_processor(args: TrainArguments) -> CLIPImageProcessorPil:
+def starts_from_scratch(backbone: str) -> bool:
+    """Whether a `--backbone` names no weights: a network of `FROM_SCRATCH`, or a folder with a config.json alone."""
+    if backbone in FROM_SCRATCH:
+        return True
+    folder = Path(backbone)
+    weights = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+    return (folder / "config.json").is_file() and not any(file for kind in weights for file in folder.glob(kind))
+
+
+def backbone_config(backbone: str) -> PreTrainedConfig:
+    """Of a backbone that starts from scratch."""
+    if backbone in FROM_SCRATCH:
+        return ResNetConfig(**FROM_SCRATCH[backbone])
+    config = AutoConfig.from_pretrained(backbone)
+    return getattr(config, "vision_config", config)
+
+
+def build_backbone(backbone: str) -> PreTrainedModel:
+    """A vision model of transformers, without a head: from scratch, or from a checkpoint.
+
+    Raises:
+        FileNotFoundError: it is a path, and there is nothing.
+        ValueError: it takes no images.
+    """
+    if starts_from_scratch(backbone):
+        model: PreTrainedModel = AutoModel.from_config(backbone_config(backbone))
+    else:
+        check_path(backbone)
+        model = load_backbone(backbone)
+    if getattr(model, "main_input_name", None) != "pixel_values":
+        raise ValueError(f"--backbone {backbone} is a {type(model).__name__}, which takes no images")
+    return model
+
+
+def check_path(backbone: str) -> None:
+    """
+    Raises:
+        FileNotFoundError: it can be no name on the Hub, and there is no such folder or it holds no model.
+    """
+    is_path = Path(backbone).is_absolute() or backbone.startswith(".") or backbone.count("/") > 1
+    if Path(backbone).is_dir() and not (Path(backbone) / "config.json").exists():
+        raise FileNotFoundError(f"--backbone {backbone} holds no model (config.json)")
+    if is_path and not Path(backbone).is_dir():
+        raise FileNotFoundError(
+            f"--backbone {backbone}: no such folder; give one that transformers loads, a name on the Hub, or one of "
+            f"{', '.join(FROM_SCRATCH)}"
+        )
+
+
+def build_processor(args: RunArguments) -> CLIPImageProcessorPil:
     """Resizes whole images to `args.image_size`, with the channel means that the backbone was trained with."""
     if args.backbone in FROM_SCRATCH:
         return make_image_processor(args.image_size)
@@ -39,6 +99,9 @@ def build_model(args: TrainArguments, class_names: Sequence[str] = ()) -> Hyperb
     Args:
         args: of the run.
         class_names: of the training data; with a `proxy_weight` the model gets a proxy for each.
+
+    Raises:
+        FileNotFoundError: the backbone is a path, and there is nothing.
     """
     head: dict[str, Any] = {
         "projection_dim": args.projection_dim,
@@ -50,10 +113,11 @@ def build_model(args: TrainArguments, class_names: Sequence[str] = ()) -> Hyperb
         "temperature_bounds": (args.temperature_min, 1.0),
         "num_proxies": len(class_names) if args.proxy_weight else 0,
     }
-    if args.backbone in FROM_SCRATCH:
-        backbone = ResNetConfig(**FROM_SCRATCH[args.backbone])
+    if starts_from_scratch(args.backbone):
+        backbone = backbone_config(args.backbone)
         model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))
     else:
+        check_path(args.backbone)
         model = HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
     if class_names and args.proxy_weight:
         model.config.id2label = dict(enumerate(class_names))
@@ -61,22 +125,24 @@ def build_model(args: TrainArguments, class_names: Sequence[str] = ()) -> Hyperb
     return model
 
 
-def freeze_unused(model: HyperbolicCLIPVisionModel, image_size: int) -> list[str]:
-    """Freezes the backbone's parameters that do not reach the embedding, and gives their names.
+def freeze_unused(model: torch.nn.Module, image_size: int) -> list[str]:
+    """Freezes the backbone's parameters that do not reach its pooled feature, and gives their names.
 
     DINOv2 has a mask token, a ViT with a pooler may be pooled without it. They would never get a gradient, and
     distributed training waits for one for every parameter.
 
     Args:
-        model: any model; left in the mode it is in.
+        model: any model with a `backbone`; left in the mode it is in.
         image_size: side of the images it will see, in pixels.
     """
     was_training = model.training
     model.eval()  # a forward pass in training mode would move batch statistics
-    named = [(name, parameter) for name, parameter in model.backbone.named_parameters() if parameter.requires_grad]
-    pixels = torch.zeros(1, 3, image_size, image_size, device=model.device)
-    tangent = model(pixel_values=pixels).tangent
-    gradients = torch.autograd.grad(tangent.sum(), [parameter for _, parameter in named], allow_unused=True)
+    backbone = model.get_submodule("backbone")
+    named = [(name, parameter) for name, parameter in backbone.named_parameters() if parameter.requires_grad]
+    device, dtype = next(backbone.parameters()).device, floating_dtype(backbone)
+    pixels = torch.zeros(1, 3, image_size, image_size, device=device, dtype=dtype)
+    pooled = pool(backbone(pixels, return_dict=True))
+    gradients = torch.autograd.grad(pooled.sum(), [parameter for _, parameter in named], allow_unused=True)
     model.train(was_training)
     unused = [entry for entry, gradient in zip(named, gradients, strict=True) if gradient is None]
     for _, parameter in unused:

@@ -66,5 +66,25 @@ def load(accelerator: Accelerator, checkpoint: Path) -> tuple[Progress, dict[str
     )
 
 
+def restore(accelerator: Accelerator, output: Path) -> tuple[Progress, dict[str, Any] | None]:
+    """Goes on from the newest checkpoint of the run in `output`, as `load` does; from step 0 where there is none.
+
+    Raises:
+        SystemExit: the checkpoint is of another number of processes.
+    """
+    checkpoint = latest(output / "checkpoints")
+    if checkpoint is None:
+        accelerator.print(f"there is no checkpoint in {output} yet: starting at step 0")
+        return Progress(processes=accelerator.num_processes), None
+    progress, position = load(accelerator, checkpoint)
+    if progress.processes != accelerator.num_processes:
+        raise SystemExit(
+            f"{checkpoint} is of {progress.processes} process(es) and this run has {accelerator.num_processes}: go "
+            f"on with --num_processes {progress.processes}, or start another run"
+        )
+    accelerator.print(f"resumed from {checkpoint}")
+    return progress, position
+
+
 def _position_name(accelerator: Accelerator) -> str:
     return f"position-{accelerator.process_index}.json"

@@ -15,7 +15,7 @@ from hf_hyperbolic.data.hierarchy_settings import HierarchySettings
 from hf_hyperbolic.data.image_reader import ImageReader, Load, drop_broken
 from hf_hyperbolic.data.read import Source, read_source
 from hf_hyperbolic.data.scenes import write_scenes
-from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.run_arguments import RunArguments
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Split:
 
 
 def load_split(
-    args: TrainArguments,
+    args: RunArguments,
     split: str,
     data: str | None = None,
     first: int | None = None,
@@ -89,14 +89,14 @@ def load_split(
     return Split(table, hierarchy, source.load, source.exported)
 
 
-def _scenes(args: TrainArguments, split: str) -> Source:
+def _scenes(args: RunArguments, split: str) -> Source:
     count = args.train_scenes if split == "train" else args.val_scenes
     with PartialState().main_process_first():
         annotations = write_scenes(args.scenes_dir, split, count, num_workers=args.num_workers or os.cpu_count() or 1)
     return Source(read_coco(annotations, min_size=args.min_box_size), None, "coco")
 
 
-def train_hierarchy_of(args: TrainArguments, data: str | None = None, format: str = "auto") -> Hierarchy | None:
+def train_hierarchy_of(args: RunArguments, data: str | None = None, format: str = "auto") -> Hierarchy | None:
     """The training split's hierarchy, which oracles and class frequencies come from; None where there is none.
 
     Its images need not be at hand: only classes and boxes are counted.
@@ -120,7 +120,7 @@ def train_hierarchy_of(args: TrainArguments, data: str | None = None, format: st
 
 
 def class_frequencies_for(
-    args: TrainArguments, evaluated: Hierarchy, data: str, format: str = "auto", trained_on: str | None = None
+    args: RunArguments, evaluated: Hierarchy, data: str, format: str = "auto", trained_on: str | None = None
 ) -> tuple[Hierarchy | None, str]:
     """The training split that oracles count classes in, and what there is to say about it.
 
@@ -151,14 +151,14 @@ def class_frequencies_for(
     )
 
 
-def check_threshold(exported: HierarchySettings | None, data: str, args: TrainArguments) -> None:
+def check_threshold(exported: HierarchySettings | None, data: str, args: RunArguments) -> None:
     """
     Raises:
         ValueError: an exported set has another threshold than the run; or the run streams pairs of which nobody knows
             the threshold, and asks for one.
     """
     if exported is None:
-        if args.stream and data == args.data and args.threshold != TrainArguments.threshold:
+        if getattr(args, "stream", False) and data == args.data and args.threshold != RunArguments.threshold:
             raise ValueError(
                 f"{data} does not say with which threshold its pairs were exported, and --stream true takes them as "
                 "they are: leave --threshold out"
@@ -171,7 +171,7 @@ def check_threshold(exported: HierarchySettings | None, data: str, args: TrainAr
 
 
 def hierarchy_for(
-    table: BoxTable, args: TrainArguments, exported: HierarchySettings | None = None, strict: bool = False
+    table: BoxTable, args: RunArguments, exported: HierarchySettings | None = None, strict: bool = False
 ) -> Hierarchy:
     """What the boxes contain by the run's threshold, less the pairs denied by it or by the export.
 

@@ -15,7 +15,7 @@ from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.plain_vision import PlainVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.backbones import build_model, build_processor
+from hf_hyperbolic.training.backbones import build_model, build_processor, starts_from_scratch
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.sources import Split, same_data
@@ -23,6 +23,7 @@ from hf_hyperbolic.training.sources import Split, same_data
 # settings that say how a model of unknown training looks at images, and at which pairs
 _EVALUATION_SETTINGS = ("image_size", "context", "crop_mode", "threshold", "min_box_size")
 UNTRAINED = "untrained"
+PRETRAINED = "pretrained backbone, cosine"
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,19 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
-    """The model a run started from, ranked by cosine."""
+    """The model a run started from, ranked by cosine: a head at random, on a backbone at random or pretrained.
+
+    It is named `UNTRAINED` or `PRETRAINED` accordingly.
+
+    Raises:
+        FileNotFoundError: the backbone it started from is not there any more.
+    """
     set_seed(args.seed)
     model = build_model(args).eval()
     model.to(torch.device(device))
     by_cosine = dict.fromkeys(("children", "parents", "pairs"), "cosine")
-    return System(UNTRAINED, model, build_processor(args), args, by_cosine, UNTRAINED)
+    name = UNTRAINED if starts_from_scratch(args.backbone) else PRETRAINED
+    return System(name, model, build_processor(args), args, by_cosine, UNTRAINED)
 
 
 def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: float = 0.0) -> System:

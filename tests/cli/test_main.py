@@ -20,7 +20,9 @@ def test_help_lists_every_command(capsys):
             with pytest.raises(SystemExit) as exit_:
                 main([group, name, "--help"])
             assert exit_.value.code == 0
-            positional = {"detect": "images", "search": "index", "qdrant": "index"}.get(name, "source")
+            positional = {"detect": "images", "search": "index", "qdrant": "index", "moco": "checkpoint"}.get(
+                name, "source"
+            )
             assert positional in capsys.readouterr().out
 
 

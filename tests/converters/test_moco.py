@@ -1,8 +1,15 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel
 
+from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.converters.moco import convert_moco, convert_moco_file
 from hf_hyperbolic.converters.published import load_published
 
@@ -98,6 +105,46 @@ def test_the_folder_is_a_backbone_to_train_from(published, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["moco", file.name]
     with pytest.raises(FileExistsError, match="exists already"):
         convert_moco_file(file, folder)
+
+
+@pytest.mark.slow
+def test_training_takes_a_step_from_what_the_command_wrote(published, tmp_path, capsys):
+    from hf_hyperbolic.data.scenes import write_scenes
+
+    file, folder = tmp_path / "moco_v2_800ep_pretrain.pth.tar", tmp_path / "moco"
+    torch.save(published, file)
+    assert main(["backbone", "moco", str(file), str(folder), "--image-size", "64"]) == 0
+    assert f"--backbone {folder}" in capsys.readouterr().out
+    for split, count in (("train", 4), ("val", 2)):
+        write_scenes(tmp_path / "scenes", split, count, size=96)
+    script = Path(__file__).parents[2] / "training" / "train.py"
+    settings = ["--data", tmp_path / "scenes", "--output_dir", tmp_path / "run", "--backbone", folder, "--cpu", "true"]
+    settings += ["--image_size", "32", "--scenes_per_batch", "2", "--boxes_per_scene", "2", "--max_steps", "1"]
+    subprocess.run(
+        [sys.executable, script, *settings], check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True
+    )
+    saved = json.loads((tmp_path / "run" / "final" / "preprocessor_config.json").read_text())
+    assert saved["image_mean"] == [0.485, 0.456, 0.406]
+    config = json.loads((tmp_path / "run" / "final" / "config.json").read_text())
+    assert config["backbone_config"]["model_type"] == "resnet"
+    assert config["backbone_config"]["hidden_sizes"] == [256, 512, 1024, 2048]
+
+
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys):
+    (tmp_path / "page.pth.tar").write_text("<html>")
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "plain.pth")
+    (tmp_path / "there").mkdir()
+    for name, output, message in (
+        ("nowhere.pth", "out", "nowhere.pth is not a file"),
+        ("page.pth.tar", "out", "page.pth.tar cannot be read as a PyTorch checkpoint"),
+        ("plain.pth", "out", "this is no MoCo v2 checkpoint"),
+        ("plain.pth", "there", "there exists already"),
+    ):
+        assert main(["backbone", "moco", str(tmp_path / name), str(tmp_path / output)]) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err
+        assert printed.err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_moco_checkpoint_is_named(published):
