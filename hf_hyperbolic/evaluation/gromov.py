@@ -55,14 +55,14 @@ def delta_beside_random(
 ) -> dict[str, Any]:
     """Relative delta of embeddings, beside that of points as far from the origin in random directions.
 
-    Points far out in hyperbolic space look like a tree whatever their directions; only what the embeddings have below
-    the random directions is structure of their own.
+    A small delta alone shows no hierarchy. In many dimensions random directions stand at right angles to each other, so
+    that points in random directions make a star, itself a tree; and far out in hyperbolic space any points look like one.
 
     Args:
         embeds: (N, D) embeddings.
         curvature: c > 0 measures hyperbolic distances at curvature -c; None or 0 Euclidean ones.
         points: in a draw, at most.
-        draws: of points; fewer are no use where all points are drawn.
+        draws: of points; one where all points are drawn.
         seed: of the draws and the directions.
 
     Returns:

@@ -132,12 +132,11 @@ def edge_f1(hierarchy: Hierarchy, scorer: PairScorer | None, max_images: int = 2
     """
     values = np.full(hierarchy.num_images, np.nan)
     true = _active_direct(hierarchy)
-    known = np.unique(true[:, 0] * hierarchy.num_nodes + true[:, 1])
+    known = {*map(tuple, true.tolist())}
     counts = np.bincount(hierarchy.node_image[true[:, 0]], minlength=hierarchy.num_images)
     for image in _drawn_images(hierarchy, max_images, seed):
         nodes, parent = image_tree(hierarchy, image, scorer)
-        held = parent >= 0
-        right = np.isin(parent[held] * hierarchy.num_nodes + nodes[held], known).sum()
+        right = sum(edge in known for edge in zip(parent.tolist(), nodes.tolist(), strict=True))
         values[image] = 2 * right / (len(nodes) - 1 + counts[image])
     return values
 
