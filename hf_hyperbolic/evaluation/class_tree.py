@@ -1,8 +1,7 @@
 """Which class entails which, and the tree of classes that the mean angles between them make.
 
 Every class is stood for by a few of its boxes, and the scene is a category too. Between two categories stand two mean
-angles over pairs of nodes of different images: the interior angle at the first, and the angle between directions as seen
-from the origin. One class holds another where the first of these is obtuse; of those that hold it, the one nearest in
+angles over pairs of nodes of different images: the interior angle at the first, and the angle between their directions. One class holds another where the first of these is obtuse; of those that hold it, the one nearest in
 direction is its container, as for the nodes of one image (`tree_recovery.nearest_container`).
 
 The true container of a class is the category that its boxes lie directly in most often.
@@ -16,7 +15,7 @@ import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.bootstrap import bootstrap_interval
-from hf_hyperbolic.evaluation.figures import figure
+from hf_hyperbolic.evaluation.figures import figure, mean_figures
 from hf_hyperbolic.evaluation.scorer import EmbeddingScorer, is_hyperbolic
 from hf_hyperbolic.evaluation.tree_recovery import recover_tree
 
@@ -35,8 +34,8 @@ class Categories:
         names: (n,) the scene first.
         of_node: (N,) int64 category of each node of the hierarchy, -1 for one of another class or one that takes no
             part.
-        shares: (n, n) of the direct containers of the column's boxes, the share that is of the row's category; columns
-            sum to 1 but the scene's, which is 0.
+        shares: (n, n) of the direct containers of the column's boxes, among the categories here and without its own
+            class, the share that is of the row's category; columns sum to 1 but the scene's, which is 0.
         pairs: (M, 2) categories of whole and part, boxes both, the most frequent first.
     """
 
@@ -47,7 +46,10 @@ class Categories:
 
 
 def choose_categories(hierarchy: Hierarchy, most_classes: int = MOST_CLASSES) -> Categories | None:
-    """The classes of the most frequent pairs of whole and part, as many pairs as fit; None where no box holds another.
+    """The classes of the most frequent pairs of whole and part, with what holds them; None where no box holds another.
+
+    Pairs are gone through from the frequent to the rare. Each brings its classes, their most frequent containers and
+    so on, so that the true container of a class is never left out; those that no longer fit are passed by.
 
     Args:
         hierarchy: the split.
@@ -58,13 +60,20 @@ def choose_categories(hierarchy: Hierarchy, most_classes: int = MOST_CLASSES) ->
     direct = hierarchy.direct[active[hierarchy.direct].all(1)]
     kind, count = np.unique(label[direct[:, 0]] * (classes + 1) + label[direct[:, 1]], return_counts=True)
     whole, part = np.divmod(kind, classes + 1)
-    chosen: list[int] = []
-    for pair in np.argsort(-count, kind="stable"):
-        if whole[pair] == classes or whole[pair] == part[pair]:
-            continue
-        new = [int(c) for c in (whole[pair], part[pair]) if c not in chosen]
+    frequent = np.argsort(-count, kind="stable")
+    frequent = frequent[whole[frequent] != part[frequent]]
+    container: dict[int, int] = {}
+    for pair in frequent:
+        container.setdefault(int(part[pair]), int(whole[pair]))
+    chosen: set[int] = set()
+    for pair in frequent[whole[frequent] != classes]:
+        new: set[int] = set()
+        for category in (int(whole[pair]), int(part[pair])):
+            while category != classes and category not in chosen | new:
+                new.add(category)
+                category = container.get(category, classes)
         if len(chosen) + len(new) <= most_classes:
-            chosen += new
+            chosen |= new
     if not chosen:
         return None
     place = np.full(classes + 1, -1)
@@ -73,9 +82,9 @@ def choose_categories(hierarchy: Hierarchy, most_classes: int = MOST_CLASSES) ->
     counts = np.zeros((len(chosen) + 1, len(chosen) + 1))
     inside = (place[whole] >= 0) & (place[part] >= 0)
     counts[place[whole[inside]], place[part[inside]]] = count[inside]
+    np.fill_diagonal(counts, 0)
     boxes = counts.copy()
     boxes[0] = 0
-    np.fill_diagonal(boxes, 0)
     order = np.argsort(-boxes, axis=None, kind="stable")[: np.count_nonzero(boxes)]
     return Categories(
         names=("scene", *(hierarchy.class_names[c] for c in sorted(chosen))),
@@ -124,6 +133,15 @@ def container_scores(interior: np.ndarray, between: np.ndarray) -> np.ndarray:
     return _BEFORE_ALL_OTHERS * (interior > np.pi / 2) - between
 
 
+def wider_angle_scores(interior: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """As `container_scores`, where of two categories the one with the larger interior angle holds the other.
+
+    No angle need be obtuse. In a triangle the larger angle lies opposite the longer side, so it is also the category
+    nearer the origin.
+    """
+    return _BEFORE_ALL_OTHERS * (interior > interior.T) - between
+
+
 def class_entailment(
     embeds: torch.Tensor, hierarchy: Hierarchy, curvature: float | None, seed: int = 0
 ) -> dict[str, Any] | None:
@@ -141,7 +159,8 @@ def class_entailment(
         - `interior`, `between` (n, n): mean angles in degrees, whole first; None where no two images have them;
         - `true_parent`, `found_parent` (n,): places in `names`, -1 at the root;
         - `edge_f1`: figure; both trees have n - 1 edges, so it is the share of true edges found. Its interval is over
-          classes. `star`: the same of the tree in which the scene holds every class;
+          classes. `wider_angle`: the same of the tree by `wider_angle_scores`; `star`: of that in which the scene holds
+          every class;
         - `pairs`: list of `whole`, `part`, `boxes` and a figure of the share of these boxes for which the whole's
           class is the best container of all categories but the part's own; intervals over images.
     """
@@ -158,12 +177,15 @@ def class_entailment(
         for angle in (interior, between)
     ]
     # categories that never meet in two images tell nothing: as if at right angles
-    scores = container_scores(*(np.nan_to_num(angle, nan=np.pi / 2) for angle in angles))
-    true, parent = true_class_tree(found.shares), recover_tree(scores)
-    classes = np.arange(n) > 0
-    hits = (parent == true)[classes].astype(np.float64)
-    stars = (true == 0)[classes].astype(np.float64)
-    low, high = bootstrap_interval(np.stack([hits, stars], axis=1), seed=seed)
+    known = [np.nan_to_num(angle, nan=np.pi / 2) for angle in angles]
+    true = true_class_tree(found.shares)
+    trees = {
+        "edge_f1": recover_tree(container_scores(*known)),
+        "wider_angle": recover_tree(wider_angle_scores(*known)),
+        "star": np.where(np.arange(n) == 0, -1, 0),
+    }
+    hits = {name: {"f1": (tree == true)[1:].astype(np.float64)} for name, tree in trees.items()}
+    figures = mean_figures(hits, {"f1": 1 / n}, {"f1": 1.0}, seed=seed)
     rows, image = _pair_boxes(hierarchy, found, rng), hierarchy.node_image
     pairs = []
     for (whole, part), boxes in rows:
@@ -177,9 +199,8 @@ def class_entailment(
         "interior": _degrees(angles[0]),
         "between": _degrees(angles[1]),
         "true_parent": true.tolist(),
-        "found_parent": parent.tolist(),
-        "edge_f1": figure(hits.mean(), low[0], high[0], 1 / n, 1.0),
-        "star": figure(stars.mean(), low[1], high[1], 1 / n, 1.0),
+        "found_parent": trees["edge_f1"].tolist(),
+        **{name: entry["f1"] for name, entry in figures.items()},
         "pairs": pairs,
     }
 

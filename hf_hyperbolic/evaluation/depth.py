@@ -1,7 +1,7 @@
 """Depth against radius: do embeddings lie the further out the deeper their box lies in the tree?
 
-Spearman's rank correlation of a node's depth and its distance from the origin. Unlike the radial order it compares nodes
-of different images and branches: it asks for one scale of depth, not only for each part behind its own whole.
+Spearman's rank correlation of a node's depth and its distance from the origin. Unlike the radial order it sets nodes of
+different images and branches against each other: it asks for one scale of depth.
 """
 
 import numpy as np

@@ -88,8 +88,8 @@ def evaluate_per_query(
       `classes`: `name`, `group` and `images` of each class that occurs; `per_class`: protocol -> `chance`, `ceiling`
       (figure -> list), and `measures`: measure -> figure -> list, one number a class.
     - `tree`: `score`, which of the scores the figure to quote is by; `images`, how many trees were recovered (at most
-      200, drawn); `edge_f1`: score -> figure, with the `star` as one more; `depth`: `all`, `boxes` -> figure, Spearman's
-      correlation of depth and radius in [-1, 1]; `classes` (None where no box holds another): see
+      200, drawn); `edge_f1`: score -> figure, with the `star` as one more; `depth`: `all`, `boxes` -> figure,
+      Spearman's correlation of depth and radius in [-1, 1]; `classes` (None where no box holds another): see
       `class_tree.class_entailment`; `gromov`: see `gromov.delta_beside_random`.
 
     Where the hierarchy has a `federation`, combinations of scene and class of which nobody knows are left out of the
@@ -116,7 +116,7 @@ def evaluate_per_query(
     Returns:
         The result, and `"<section>/<measure>/<figure>"` -> per-unit values (float64, NaN where undefined) for
         `bootstrap.paired_difference`: units are queries for the retrieval protocols, images for `entailment`,
-        `radial` (whose measure is `norm`) and `tree` (whose measure is a score). `own_scene/<measure>/rank` holds ranks.
+        `radial` (whose measure is `norm`) and `tree` (whose measure is a score). `own_scene/<measure>/rank` is ranks.
 
     Raises:
         ValueError: embeddings are not (N, D) or hold NaN or infinity, a measure does not apply, or the split has no

@@ -56,7 +56,7 @@ def delta_beside_random(
     """Relative delta of embeddings, beside that of points as far from the origin in random directions.
 
     A small delta alone shows no hierarchy. In many dimensions random directions stand at right angles to each other, so
-    that points in random directions make a star, itself a tree; and far out in hyperbolic space any points look like one.
+    that points in random directions make a star, itself a tree; and far out in hyperbolic space any points do.
 
     Args:
         embeds: (N, D) embeddings.

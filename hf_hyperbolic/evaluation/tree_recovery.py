@@ -144,8 +144,8 @@ def edge_f1(hierarchy: Hierarchy, scorer: PairScorer | None, max_images: int = 2
 def edge_f1_bounds(hierarchy: Hierarchy, max_images: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Chance and the best possible of `edge_f1`, image by image, in closed form.
 
-    Under scores drawn independently of one law each of the n (n - 1) ordered pairs of an image is as likely as any other
-    to be one of the n - 1 edges: a true edge is found with probability 1 / n. The best tree gives every box one of its
+    Under scores drawn independently of one law each of the n (n - 1) ordered pairs of an image is equally likely to be
+    one of the n - 1 edges: a true edge is found with probability 1 / n. The best tree gives every box one of its
     direct parents.
 
     Returns:

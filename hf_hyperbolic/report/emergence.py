@@ -127,7 +127,7 @@ def _classes(having: Mapping[str, Mapping[str, Any]]) -> list[Markup]:
         np.array([[np.nan if a is None else a for a in line] for line in found[key]]) for key in ("interior", "between")
     )
     true, parent = np.array(found["true_parent"]), np.array(found["found_parent"])
-    f1, star = found["edge_f1"], found["star"]
+    f1, star, wider = found["edge_f1"], found["star"], found["wider_angle"]
     about = (
         f"The scene and {chosen} of {found['of_classes']} classes, those of the most frequent pairs of whole and part; "
         "angles are means over boxes of different images, so they say what the model takes a class to hold, not an "
@@ -142,7 +142,9 @@ def _classes(having: Mapping[str, Mapping[str, Any]]) -> list[Markup]:
         "Left: each class below the category that its boxes lie directly in most often. Right: the tree recovered from "
         f"the mean angles alone, ranked as above. F1 {number(f1['value'], 'edge_f1')} "
         f"({number(f1['low'], 'edge_f1')} to {number(f1['high'], 'edge_f1')}, over classes); the star "
-        f"{number(star['value'], 'edge_f1')}, random trees {number(f1['chance'], 'edge_f1')}."
+        f"{number(star['value'], 'edge_f1')}, random trees {number(f1['chance'], 'edge_f1')}. Where of two classes "
+        f"that with the wider angle holds the other, obtuse or not: {number(wider['value'], 'edge_f1')} "
+        f"({number(wider['low'], 'edge_f1')} to {number(wider['high'], 'edge_f1')})."
     )
     parts = [
         title,
@@ -165,8 +167,8 @@ def _classes(having: Mapping[str, Mapping[str, Any]]) -> list[Markup]:
 def _pairs_note(found: Mapping[str, Any]) -> Markup:
     chance = number(found["pairs"][0]["told"]["chance"], "told")
     about = (
-        "The most frequent pairs of whole and part: of the part's boxes in such a whole, the share whose best container "
-        "among all categories but their own class is the whole's class, by their mean angles to boxes of other images. "
+        "The most frequent pairs of whole and part: of the part's boxes in such a whole, the share whose best "
+        "container among all categories but their own class is the whole's class, by their mean angles to boxes of other images. "
         f"Chance is {chance}."
     )
     return tag("p", about, class_="note")

@@ -1,16 +1,17 @@
 """HoroPCA with two components: the hyperbolic plane through the origin that keeps most of the spread of the points.
 
-Chami et al. 2021, "HoroPCA: hyperbolic dimensionality reduction via horospherical projections". An ideal point is a unit
-direction p, where a ray from the origin ends. The Busemann function of p says how far towards p a point lies, and its
-level sets are the horospheres centred at p. A point is projected along the horospheres of two orthogonal ideal points
-onto the plane that they span with the origin: both Busemann functions are kept, distances never grow, and a point of
-the plane stays where it is. Among all pairs of ideal points the one is sought whose projections have the largest mean
-squared distance from each other.
+Chami et al. 2021, "HoroPCA: hyperbolic dimensionality reduction via horospherical projections". An ideal point is where
+a ray from the origin ends, given by its unit direction p. The Busemann function of p says how far towards p a point
+lies, and its level sets are the horospheres centred at p. A point is projected along the horospheres of two orthogonal
+ideal points onto the plane that they span with the origin: both Busemann functions are kept, and a point of the plane
+stays where it is. No distance between points on one side of the axis between the ideal points grows. Among all pairs of
+ideal points the one is sought whose projections have the largest mean squared distance from each other.
 
 Two choices are ours. The paper first moves the mean of the data to the origin; here the origin stays, since it is the
 root that radii and angles are measured from. And two points of the plane have the same two Busemann values, mirror
-images of each other: the paper takes the one on the origin's side of their axis, which folds points beyond it back; here
-it is the one on the point's own side, so that the plane is kept as a whole.
+images of each other about the axis: the paper takes the one on the origin's side, which folds points beyond the axis
+back; here it is the one on the point's own side, so that the plane is kept as a whole. The two differ only for points
+at least `acosh(sqrt(2)) = 0.88` from the origin, at curvature -1.
 """
 
 import math

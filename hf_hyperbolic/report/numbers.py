@@ -63,7 +63,10 @@ def is_share(figure: str) -> bool:
 
 
 def number(value: float | None, figure: str) -> str:
-    """A value of a figure as it is written: per cent, three decimals for AUC, F1 and correlations, two for OT and skewness, ranks short."""
+    """A value of a figure as it is written.
+
+    Per cent, three decimals for AUC, F1 and correlations, two for OT and skewness, ranks short.
+    """
     if value is None:
         return MISSING
     if is_share(figure):

@@ -112,7 +112,8 @@ def poincare_disk(
         nodes: (N,) int64, node of each row; row n is node n where it is left out.
         example_images: images whose tree is drawn, scene to objects to parts along geodesics.
         crop_of: node -> (H, W, 3) uint8; with it some nodes of the trees are shown as thumbnails.
-        positions: (N, 2) in the unit disk, in place of `disk_positions`.
+        positions: (N, 2) in the unit disk, in place of `disk_positions`; the picture then shows the part of the disk
+            that they and the origin take.
     """
     hyperbolic, levels = bool(curvature), np.minimum(levels, DEEPEST)
     if hyperbolic:
@@ -124,8 +125,13 @@ def poincare_disk(
     figure = new_figure(6.0, 6.3)
     axes = figure.add_subplot()
     axes.set_aspect("equal")
-    axes.set_xlim(-1.03, 1.03)
-    axes.set_ylim(-1.14, 1.02)
+    low, high = (-1.03, -1.03), (1.03, 1.03)
+    if positions is not None:
+        corners = np.array([[*places.min(0)], [*places.max(0)], [0, 0]])
+        centre, half = (corners.min(0) + corners.max(0)) / 2, 0.55 * np.ptp(corners, axis=0).max() + 0.01
+        low, high = tuple(centre - half), tuple(centre + half)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1] - 0.055 * (high[1] - low[1]), high[1])
     axes.axis("off")
     _backdrop(axes, embeds, curvature if hyperbolic else None)
     shown = _sample(levels)

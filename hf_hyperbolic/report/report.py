@@ -239,8 +239,8 @@ def _training(metrics: Sequence[Mapping[str, Any]]) -> Markup:
 
 def _body(title: str, opening: str, sections: Sequence[Markup]) -> Markup:
     names = {
-        "results": "At a glance", "example": "The task", "retrieval": "Retrieval", "space": "The space", "tree": "The tree",
-        "tables": "All figures", "zero-shot": "Zero-shot", "training": "Training",
+        "results": "At a glance", "example": "The task", "retrieval": "Retrieval", "space": "The space",
+        "tree": "The tree", "tables": "All figures", "zero-shot": "Zero-shot", "training": "Training",
         "reading": "How to read", "settings": "Settings",
     }  # fmt: skip
     present = [name for name in names if any(f'id="{name}"' in part[:60] for part in sections)]

@@ -39,22 +39,28 @@ def space_section(hierarchy: Hierarchy, embeds: np.ndarray, curvature: float | N
     alt = f"embeddings in the {name}, scenes, objects and parts"
     if c is None or points.shape[1] < 2:
         return html.section("space", "The space", html.figure(disk, alt, about, kind="png", class_="wider"), lead=lead)
-    true_in_radius = (
-        plane_directions(points) * (np.sinh(math.sqrt(c) * embedding_radii(points, c)) / math.sqrt(c))[:, None]
-    )
-    flat = horopca(points, c)
-    drawn = poincare_disk(points, levels, c, hierarchy, nodes, examples, crop_of, plane_to_disk(flat, c))
+    away = np.sinh(math.sqrt(c) * embedding_radii(points, c)) / math.sqrt(c)
+    of_disk = kept(points, plane_directions(points) * away[:, None], c)
+    flat = _upright(horopca(points, c))
     of_horopca = (
         "The same points by HoroPCA with two components (Chami et al. 2021): projected along horospheres onto the "
-        "plane through the origin in which they lie furthest apart. No distance grows, so points far apart here are "
-        f"far apart in the space; the distance from the centre is no longer true, but at most that. {_words(kept(points, flat, c))}"
+        "plane through the origin (the cross) in which they lie furthest apart, and turned so that their mean is up. "
+        "Distances shrink, that from the origin too, but where they cross the axis between the two ideal points: what "
+        f"is far apart here is far apart in the space. {_words(kept(points, flat, c))}"
     )
+    drawn = poincare_disk(points, levels, c, hierarchy, nodes, examples, crop_of, plane_to_disk(flat, c))
     return html.section(
         "space", "The space",
-        html.figure(disk, alt, f"{about} {_words(kept(points, true_in_radius, c))}", kind="png", class_="wider"),
+        html.figure(disk, alt, f"{about} {_words(of_disk)}", kind="png", class_="wider"),
         html.figure(drawn, "embeddings by HoroPCA, scenes, objects and parts", of_horopca, kind="png", class_="wider"),
         lead=lead,
     )  # fmt: skip
+
+
+def _upright(flat: np.ndarray) -> np.ndarray:
+    """(N, 2) points turned about the origin, which changes no distance, such that their mean lies straight up."""
+    x, y = flat.mean(0) / max(float(np.linalg.norm(flat.mean(0))), 1e-12)
+    return flat @ np.array([[y, x], [-x, y]])
 
 
 def _words(share: Kept) -> str:
