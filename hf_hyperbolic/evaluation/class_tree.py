@@ -1,8 +1,9 @@
 """Which class entails which, and the tree of classes that the mean angles between them make.
 
 Every class is stood for by a few of its boxes, and the scene is a category too. Between two categories stand two mean
-angles over pairs of nodes of different images: the interior angle at the first, and the angle between their directions. One class holds another where the first of these is obtuse; of those that hold it, the one nearest in
-direction is its container, as for the nodes of one image (`tree_recovery.nearest_container`).
+angles over pairs of nodes of different images: the interior angle at the first, and the angle between their directions.
+One class holds another where the first of these is obtuse; of those that hold it, the one nearest in direction is its
+container, as for the nodes of one image (`tree_recovery.nearest_container`).
 
 The true container of a class is the category that its boxes lie directly in most often.
 """

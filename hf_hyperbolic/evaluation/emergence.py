@@ -26,9 +26,9 @@ def tree_scorers(embeds: torch.Tensor, curvature: float | None) -> dict[str, Pai
         embeds: (N, D) embeddings, one row a node.
         curvature: c of the hyperboloid; None or 0 for a Euclidean model, whose angles are Euclidean.
     """
-    names = ("beta", "alpha", "distance", "cosine")
+    names = ["beta", "alpha", "distance", "cosine"]
     if not is_hyperbolic(curvature):
-        names = ("euclidean_beta", "euclidean_alpha", "cosine")
+        names = ["euclidean_beta", "euclidean_alpha", "cosine"]
     pairs: dict[str, PairScorer] = {name: EmbeddingScorer(embeds, name, curvature).pairs for name in names}
     return {MAIN_SCORE: nearest_container(pairs[names[0]], pairs["cosine"])} | pairs
 
@@ -43,8 +43,8 @@ def add_emergence(run: Evaluation, embeds: torch.Tensor, curvature: float | None
     }
     values["star"] = {"edge_f1": edge_f1(hierarchy, None, MAX_IMAGES, seed)}
     drawn = ~np.isnan(best)
-    bounds = ({"edge_f1": float(level[drawn].mean())} if drawn.any() else {} for level in (chance, best))
-    figures = run.mean_figures(values, *bounds)
+    bounds = [{"edge_f1": float(level[drawn].mean())} if drawn.any() else {} for level in (chance, best)]
+    figures = run.mean_figures(values, bounds[0], bounds[1])
     norms = embeds.norm(dim=1).double().cpu().numpy()
     active = torch.from_numpy(np.flatnonzero(hierarchy.active())).to(embeds.device)
     classes = class_entailment(embeds, hierarchy, curvature, seed)

@@ -123,10 +123,8 @@ def kept(embeds: np.ndarray, flat: np.ndarray, curvature: float, most_points: in
     """
     seen = _drawn(len(embeds), most_points, seed)
     pairs = tuple(np.triu_indices(len(seen), 1))
-    true, shown = (
-        pairwise_distance(*[torch.from_numpy(np.asarray(rows[seen], dtype=np.float64))] * 2, curvature).numpy()[pairs]
-        for rows in (embeds, flat)
-    )
+    drawn = (torch.from_numpy(np.asarray(rows[seen], dtype=np.float64)) for rows in (embeds, flat))
+    true, shown = (pairwise_distance(rows, rows, curvature).numpy()[pairs] for rows in drawn)
     apart = true > 1e-9
     if not apart.any():
         return Kept(1.0, 0.0)
