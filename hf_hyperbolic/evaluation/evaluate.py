@@ -8,6 +8,7 @@ import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.by_class import add_by_class
+from hf_hyperbolic.evaluation.emergence import add_emergence
 from hf_hyperbolic.evaluation.nodes import Direction, active_boxes
 from hf_hyperbolic.evaluation.processes import ALONE, Processes
 from hf_hyperbolic.evaluation.scorer import EmbeddingScorer, applicable_measures
@@ -86,6 +87,10 @@ def evaluate_per_query(
       `images`; `bounds` (None for thirds); `counted_in`: `train`, or `evaluated` without `train_hierarchy`;
       `classes`: `name`, `group` and `images` of each class that occurs; `per_class`: protocol -> `chance`, `ceiling`
       (figure -> list), and `measures`: measure -> figure -> list, one number a class.
+    - `tree`: `score`, which of the scores the figure to quote is by; `images`, how many trees were recovered (at most
+      200, drawn); `edge_f1`: score -> figure, with the `star` as one more; `depth`: `all`, `boxes` -> figure,
+      Spearman's correlation of depth and radius in [-1, 1]; `classes` (None where no box holds another): see
+      `class_tree.class_entailment`; `gromov`: see `gromov.delta_beside_random`.
 
     Where the hierarchy has a `federation`, combinations of scene and class of which nobody knows are left out of the
     rankings, chance and ceiling of all retrieval by category, and of the random pairs of `entailment` (see
@@ -110,8 +115,8 @@ def evaluate_per_query(
 
     Returns:
         The result, and `"<section>/<measure>/<figure>"` -> per-unit values (float64, NaN where undefined) for
-        `bootstrap.paired_difference`: units are queries for the retrieval protocols, images for `entailment` and
-        `radial` (whose measure is `norm`). `own_scene/<measure>/rank` holds ranks.
+        `bootstrap.paired_difference`: units are queries for the retrieval protocols, images for `entailment`,
+        `radial` (whose measure is `norm`) and `tree` (whose measure is a score). `own_scene/<measure>/rank` is ranks.
 
     Raises:
         ValueError: embeddings are not (N, D) or hold NaN or infinity, a measure does not apply, or the split has no
@@ -140,6 +145,7 @@ def evaluate_per_query(
         add_geometry(run, vectors)
         add_hubness(run)
         add_by_class(run, train_hierarchy)
+        add_emergence(run, vectors, curvature)
     return run.results, run.per_unit
 
 

@@ -5,7 +5,12 @@ diameter, so it is reported relative to it: `2 delta / diameter` lies in [0, 1] 
 embeddings").
 """
 
+from typing import Any
+
 import numpy as np
+import torch
+
+from hf_hyperbolic.lorentz import pairwise_distance
 
 
 def gromov_delta(distances: np.ndarray, base: int = 0) -> float:
@@ -43,3 +48,53 @@ def relative_delta(distances: np.ndarray, base: int = 0) -> float:
     """`2 delta / diameter`, in [0, 1]: 0 for a tree. 0 as well where all points are one."""
     diameter = float(np.max(distances))
     return 2 * gromov_delta(distances, base) / diameter if diameter > 0 else 0.0
+
+
+def delta_beside_random(
+    embeds: np.ndarray, curvature: float | None, points: int = 200, draws: int = 5, seed: int = 0
+) -> dict[str, Any]:
+    """Relative delta of embeddings, beside that of points as far from the origin in random directions.
+
+    A small delta alone shows no hierarchy. In many dimensions random directions stand at right angles to each other, so
+    that points in random directions make a star, itself a tree; and far out in hyperbolic space any points do.
+
+    Args:
+        embeds: (N, D) embeddings.
+        curvature: c > 0 measures hyperbolic distances at curvature -c; None or 0 Euclidean ones.
+        points: in a draw, at most.
+        draws: of points; one where all points are drawn.
+        seed: of the draws and the directions.
+
+    Returns:
+        `value`, the mean over draws, with `smallest` and `largest`; `random_directions`, the mean under random
+        directions; `points`, `draws`, and `metric`, `"hyperbolic"` or `"euclidean"`. A tree has 0. Values are None for
+        fewer than four points, which have delta 0 in any metric.
+    """
+    vectors = np.asarray(embeds, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    points, draws = min(points, len(vectors)), draws if len(vectors) > points else 1
+    about = {"points": points, "draws": draws, "metric": "hyperbolic" if curvature else "euclidean"}
+    if points < 4:
+        return dict.fromkeys(("value", "smallest", "largest", "random_directions")) | about
+    found, random = [], []
+    for _ in range(draws):
+        chosen = vectors[rng.choice(len(vectors), points, replace=False)]
+        directions = rng.normal(size=chosen.shape)
+        directions *= np.linalg.norm(chosen, axis=1, keepdims=True) / np.linalg.norm(directions, axis=1, keepdims=True)
+        found.append(relative_delta(_distances(chosen, curvature)))
+        random.append(relative_delta(_distances(directions, curvature)))
+    return {
+        "value": float(np.mean(found)),
+        "smallest": float(np.min(found)),
+        "largest": float(np.max(found)),
+        "random_directions": float(np.mean(random)),
+    } | about
+
+
+def _distances(vectors: np.ndarray, curvature: float | None) -> np.ndarray:
+    points = torch.from_numpy(vectors)
+    distances = pairwise_distance(points, points, curvature) if curvature else torch.cdist(points, points)
+    found: np.ndarray = distances.numpy()
+    found = (found + found.T) / 2
+    np.fill_diagonal(found, 0.0)
+    return found

@@ -140,6 +140,7 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         "share of pairs with the parent nearer the origin. The oracles see no image.",
         *_block(results, first, _ENTAILMENT_COLUMNS, "entailment", intervals),
         *_class_block(results, first, intervals),
+        *_tree_block(results, intervals),
         *_zero_shot_block(results, first, intervals),
         *(f"note: {note}" for note in first["notes"]),
     ]
@@ -151,6 +152,39 @@ def _class_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], i
         return []
     columns = _class_columns(first["settings"])
     return ["", _classes_line(first["by_class"]), *_block(results, first, columns, "parent_to_child", intervals)]
+
+
+def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[str]:
+    """One row a system: the figures are by one score, not by a measure."""
+    having = {name: result["tree"] for name, result in results.items() if result.get("tree")}
+    if not having:
+        return []
+    first = next(iter(having.values()))
+    columns: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("image F1", ("edge_f1", first["score"])),
+        ("its star", ("edge_f1", "star")),
+        ("class F1", ("classes", "edge_f1")),
+        ("its star", ("classes", "star")),
+        ("depth-radius", ("depth", "all")),
+        ("boxes", ("depth", "boxes")),
+    )
+    rows = [["system", *(heading for heading, _ in columns), "delta", "random"]]
+    for key in ("chance", "ceiling"):
+        rows.append([key, *(_cell(_path(*path)(first, ""), key, 1, 3) for _, path in columns), "", ""])
+    head = len(rows)
+    for name, tree in having.items():
+        entries = [_path(*path)(tree, "") for _, path in columns]
+        deltas = [_cell(tree["gromov"], key, 1, 3) for key in ("value", "random_directions")]
+        rows.append([name, *(_cell(entry, "value", 1, 3) for entry in entries), *deltas])
+        if intervals:
+            rows.append(["", *(_interval(entry, 1, 3) for entry in entries), "", ""])
+    return [
+        "",
+        f"Tree. F1 of edges recovered from angles alone, of {first['images']} images and of the classes (star: the scene "
+        "holds all);",
+        "Spearman correlation of depth and radius; Gromov's 2 delta / diameter, 0 for a tree, and of random directions.",
+        *_aligned(rows, head, labels=1),
+    ]
 
 
 def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool) -> list[str]:
@@ -196,11 +230,17 @@ def _block(
             rows.append([name, measure, *(_cell(entry, "value", factor, d) for entry, factor, d in figures)])
             if intervals:
                 rows.append(["", "", *(_interval(entry, factor, d) for entry, factor, d in figures)])
+    return _aligned(rows, head, labels=2)
+
+
+def _aligned(rows: list[list[str]], head: int, labels: int) -> list[str]:
+    """Rows as lines, a rule below the first and below the first `head`; the first `labels` columns to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         sized = [*zip(row, widths, strict=True)]
-        lines.append("  ".join([*(cell.ljust(w) for cell, w in sized[:2]), *(cell.rjust(w) for cell, w in sized[2:])]))
+        left, right = sized[:labels], sized[labels:]
+        lines.append("  ".join([*(cell.ljust(w) for cell, w in left), *(cell.rjust(w) for cell, w in right)]))
     rule = "-" * max(map(len, lines))
     return [lines[0], rule, *lines[1:head], rule, *lines[head:]]
 

@@ -28,6 +28,7 @@ _WHOLE_NAMES = {
     "map": "mAP (IoU .50 to .95)",
     "map_50": "mAP (IoU .50)",
 }
+_THREE_DECIMALS = ("auc_", "edge_f1", "spearman")
 _AUC_NAMES = {"random": "random pairs", "reversed": "reversed pairs", "unrelated": "same image, unrelated"}
 
 
@@ -57,18 +58,21 @@ def figure_name(figure: str) -> str:
 
 
 def is_share(figure: str) -> bool:
-    """Whether a figure is written in per cent: all but AUC, optimal transport, ranks and skewness."""
-    return not figure.startswith(("auc_", "ot@", "median_rank", "skewness"))
+    """Whether a figure is written in per cent: all but AUC, F1, correlations, optimal transport, ranks and skewness."""
+    return not figure.startswith((*_THREE_DECIMALS, "ot@", "median_rank", "skewness"))
 
 
 def number(value: float | None, figure: str) -> str:
-    """A value of a figure as it is written: per cent, three decimals for AUC, two for OT and skewness, ranks short."""
+    """A value of a figure as it is written.
+
+    Per cent, three decimals for AUC, F1 and correlations, two for OT and skewness, ranks short.
+    """
     if value is None:
         return MISSING
     if is_share(figure):
         return f"{100 * value:.1f} %"
-    if figure.startswith("auc_"):
-        return f"{value:.3f}"
+    if figure.startswith(_THREE_DECIMALS):
+        return f"{value:.3f}".replace("-", "−")
     return f"{value:g}" if figure == "median_rank" else f"{value:.2f}"
 
 

@@ -71,6 +71,12 @@ def disk_positions(embeds: np.ndarray, curvature: float) -> np.ndarray:
     return plane_directions(embeds) * away[:, None]
 
 
+def plane_to_disk(flat: np.ndarray, curvature: float) -> np.ndarray:
+    """(N, 2) space components of points of the hyperbolic plane of curvature -c -> (N, 2) in the open unit disk."""
+    points = math.sqrt(curvature) * np.asarray(flat, dtype=np.float64)
+    return points / (1 + np.sqrt(1 + (points**2).sum(1, keepdims=True)))
+
+
 def geodesic_arc(start: np.ndarray, end: np.ndarray, steps: int = 24) -> np.ndarray:
     """(steps, 2) points of the geodesic of the Poincare disk from one point to another, evenly spaced in distance.
 
@@ -94,6 +100,7 @@ def poincare_disk(
     nodes: np.ndarray | None = None,
     example_images: Sequence[int] = (),
     crop_of: Callable[[int], np.ndarray] | None = None,
+    positions: np.ndarray | None = None,
 ) -> Figure:
     """Embeddings in the disk, coloured by level, with the trees of a few images drawn in.
 
@@ -105,19 +112,26 @@ def poincare_disk(
         nodes: (N,) int64, node of each row; row n is node n where it is left out.
         example_images: images whose tree is drawn, scene to objects to parts along geodesics.
         crop_of: node -> (H, W, 3) uint8; with it some nodes of the trees are shown as thumbnails.
+        positions: (N, 2) in the unit disk, in place of `disk_positions`; the picture then shows the part of the disk
+            that they and the origin take.
     """
     hyperbolic, levels = bool(curvature), np.minimum(levels, DEEPEST)
     if hyperbolic:
         assert curvature is not None
-        places = disk_positions(embeds, curvature)
+        places = disk_positions(embeds, curvature) if positions is None else positions
     else:
         radii = embedding_radii(embeds, None)
         places = plane_directions(embeds) * (radii / max(float(radii.max()), 1e-12) * 0.97)[:, None]
     figure = new_figure(6.0, 6.3)
     axes = figure.add_subplot()
     axes.set_aspect("equal")
-    axes.set_xlim(-1.03, 1.03)
-    axes.set_ylim(-1.14, 1.02)
+    low, high = (-1.03, -1.03), (1.03, 1.03)
+    if positions is not None:
+        corners = np.array([[*places.min(0)], [*places.max(0)], [0, 0]])
+        centre, half = (corners.min(0) + corners.max(0)) / 2, 0.55 * np.ptp(corners, axis=0).max() + 0.01
+        low, high = tuple(centre - half), tuple(centre + half)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1] - 0.055 * (high[1] - low[1]), high[1])
     axes.axis("off")
     _backdrop(axes, embeds, curvature if hyperbolic else None)
     shown = _sample(levels)

@@ -15,10 +15,11 @@ from hf_hyperbolic.evaluation.scorer import EUCLIDEAN_MEASURES, EmbeddingScorer,
 from hf_hyperbolic.report import figures, html, prose, tables
 from hf_hyperbolic.report.by_class import class_section
 from hf_hyperbolic.report.cards import headline_cards
+from hf_hyperbolic.report.emergence import tree_section
 from hf_hyperbolic.report.example import example_images, render_example
 from hf_hyperbolic.report.gallery import Gallery, galleries, render_gallery
 from hf_hyperbolic.report.html import Markup
-from hf_hyperbolic.report.poincare import LARGEST_CLOUD, embedding_radii, poincare_disk
+from hf_hyperbolic.report.space import space_section
 from hf_hyperbolic.report.zero_shot import zero_shot_section
 
 _WAYS: tuple[Direction, ...] = ("children", "parents")
@@ -116,7 +117,8 @@ def write_report(
         scorers = {way: EmbeddingScorer(vectors, measures[main][way], curvature) for way in _WAYS}
     found = galleries(hierarchy, scorers, measures[main], queries_per_level, top, seed)
     sections.append(_galleries(found, hierarchy, crop_of, f"Queries drawn at random (seed {seed}), not picked."))
-    sections.append(_space(hierarchy, vectors.numpy(), curvature, crop_of))
+    sections.append(space_section(hierarchy, vectors.numpy(), curvature, crop_of))
+    sections.append(tree_section(results, hierarchy, vectors.numpy(), curvature, crop_of))
     sections.append(_figures_in_full(results, measures, comparisons))
     sections.append(zero_shot_section(results))
     if metrics:
@@ -170,38 +172,6 @@ def _galleries(
         *parts,
         lead=lead,
     )
-
-
-def _space(
-    hierarchy: Hierarchy, embeds: np.ndarray, curvature: float | None, crop_of: Callable[[int], np.ndarray]
-) -> Markup:
-    nodes = np.flatnonzero(hierarchy.active())
-    levels = hierarchy.level[nodes]
-    hyperbolic = is_hyperbolic(curvature)
-    disk = poincare_disk(
-        embeds[nodes],
-        levels,
-        curvature if hyperbolic else None,
-        hierarchy,
-        nodes,
-        example_images(hierarchy, 2, 8),
-        crop_of,
-    )
-    name = "Poincaré disk" if hyperbolic else "plane"
-    sampled = f" ({LARGEST_CLOUD:,} of {len(nodes):,} points, drawn at random)" if len(nodes) > LARGEST_CLOUD else ""
-    about = (
-        f"The split{sampled} in the {name}, coloured by level, with the trees of two images. The distance from the "
-        "centre is true (circles at the distances written on them); the direction is that of the two principal axes "
-        "of all directions. It is a picture, not a map: points side by side here may be far apart."
-    )
-    radii = figures.radius_by_level(embedding_radii(embeds[nodes], curvature if hyperbolic else None), levels)
-    return html.section(
-        "space", "The space",
-        html.figure(disk, f"embeddings in the {name}, scenes, objects and parts", about, kind="png", class_="wider"),
-        html.tag("h3", "Distance from the origin, by level"),
-        html.figure(radii, "distance from the origin for each level", "Dot: median. Bar: middle half.", class_="wide"),
-        lead="Wholes should lie nearer the origin than their parts.",
-    )  # fmt: skip
 
 
 def _figures_in_full(
@@ -270,7 +240,7 @@ def _training(metrics: Sequence[Mapping[str, Any]]) -> Markup:
 def _body(title: str, opening: str, sections: Sequence[Markup]) -> Markup:
     names = {
         "results": "At a glance", "example": "The task", "retrieval": "Retrieval", "space": "The space",
-        "tables": "All figures", "zero-shot": "Zero-shot", "training": "Training",
+        "tree": "The tree", "tables": "All figures", "zero-shot": "Zero-shot", "training": "Training",
         "reading": "How to read", "settings": "Settings",
     }  # fmt: skip
     present = [name for name in names if any(f'id="{name}"' in part[:60] for part in sections)]

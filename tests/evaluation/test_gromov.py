@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import shortest_path
 
 from hf_hyperbolic import lorentz
-from hf_hyperbolic.evaluation.gromov import gromov_delta, relative_delta
+from hf_hyperbolic.evaluation.gromov import delta_beside_random, gromov_delta, relative_delta
 
 
 def tree_metric(parent, length):
@@ -59,3 +59,21 @@ def test_one_point_and_bad_input():
         gromov_delta(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="symmetric"):
         gromov_delta(np.array([[0.0, 1.0], [2.0, 0.0]]))
+
+
+def test_beside_random_directions_of_the_same_radii():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(60, 2))
+    found = delta_beside_random(np.pad(flat, ((0, 0), (0, 100))), None, points=100)
+    assert found["draws"] == 1
+    assert found["points"] == 60
+    d = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
+    # another base point changes delta by a factor of 2 at most
+    assert 0.5 <= found["value"] / relative_delta(d) <= 2
+    # points at right angles to each other are a star
+    assert found["random_directions"] < 0.5 * found["value"]
+    hyperbolic = delta_beside_random(lorentz.exp_map0(torch.from_numpy(6 * flat), 1.0).numpy(), 1.0, points=40)
+    assert hyperbolic["metric"] == "hyperbolic"
+    assert hyperbolic["draws"] == 5
+    assert hyperbolic["smallest"] <= hyperbolic["value"] <= hyperbolic["largest"] < found["value"]
+    assert delta_beside_random(flat[:3], None)["value"] is None

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.evaluation.scorer import EmbeddingScorer
-from hf_hyperbolic.evaluation.tree_recovery import edge_f1, nearest_container, random_scorer, recover_tree
+from hf_hyperbolic.evaluation.tree_recovery import (
+    edge_f1,
+    edge_f1_bounds,
+    image_tree,
+    nearest_container,
+    random_scorer,
+    recover_tree,
+)
 
 
 def is_arborescence(parent):
@@ -97,3 +104,44 @@ def test_bad_scores_are_refused():
         recover_tree(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="finite"):
         recover_tree(np.array([[0, np.nan], [1, 0]]))
+
+
+@pytest.mark.parametrize("kind", ["any", "ties", "holders"])
+def test_as_heavy_as_the_tree_of_a_graph_library(kind):
+    networkx = pytest.importorskip("networkx")
+    rng = np.random.default_rng(0)
+    for n in range(2, 22):
+        scores = rng.normal(size=(n, n))
+        if kind == "ties":
+            scores = np.round(scores)
+        if kind == "holders":
+            scores += 1e4 * (rng.random((n, n)) < 0.3)
+        parent = recover_tree(scores)
+        assert is_arborescence(parent.tolist())
+        graph = networkx.DiGraph()
+        graph.add_weighted_edges_from((u, v, scores[u, v]) for u in range(n) for v in range(n) if u != v)
+        best = sum(scores[u, v] for u, v in networkx.maximum_spanning_arborescence(graph).edges)
+        assert sum(scores[p, v] for v, p in enumerate(parent) if p >= 0) == pytest.approx(best)
+
+
+def test_chance_and_ceiling_in_closed_form(make_hierarchy):
+    hierarchy = make_hierarchy(seed=4, images=5, boxes=6, whole=1)
+    chance, best = edge_f1_bounds(hierarchy)
+    trials = np.stack([edge_f1(hierarchy, random_scorer(seed)) for seed in range(400)])
+    spread = trials.std(0) / np.sqrt(len(trials))
+    assert (np.abs(trials.mean(0) - chance) < 4 * spread).all()
+    known = {(u, v) for u, v in hierarchy.direct.tolist()}
+    oracle = edge_f1(
+        hierarchy, lambda a, b: np.array([float(pair in known) for pair in zip(a.tolist(), b.tolist(), strict=True)])
+    )
+    assert best == pytest.approx(oracle)
+
+
+def test_the_tree_of_an_image_names_nodes(make_hierarchy):
+    hierarchy = make_hierarchy(seed=4, images=3, boxes=4, whole=1)
+    nodes, parent = image_tree(hierarchy, 0, None)
+    assert nodes.tolist() == [0, *range(hierarchy.num_images + 1, hierarchy.num_images + 4)]
+    assert parent.tolist() == [-1, 0, 0, 0]
+    nodes, parent = image_tree(hierarchy, 2, lambda a, b: -np.abs(a - b).astype(float))
+    assert set(parent.tolist()) <= {-1, *nodes.tolist()}
+    assert (parent == -1).sum() == 1

@@ -67,7 +67,17 @@ def report(split, results, metrics, tmp_path_factory):
 
 def test_page_is_whole_and_its_links_lead_somewhere(report):
     page = Page(report)
-    assert page.ids() == ["results", "example", "retrieval", "space", "tables", "training", "reading", "settings"]
+    assert page.ids() == [
+        "results",
+        "example",
+        "retrieval",
+        "space",
+        "tree",
+        "tables",
+        "training",
+        "reading",
+        "settings",
+    ]
     assert [a["href"][1:] for tag, a in page.attributes if tag == "a"] == page.ids()
     assert all(a.get("alt") is not None for tag, a in page.attributes if tag == "img")
 
