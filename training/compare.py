@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
+from transformers.utils.logging import disable_progress_bar
 
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
 from hf_hyperbolic.training.compared_systems import SYSTEMS, check_systems, run_folder
@@ -130,6 +131,7 @@ def train(options: CompareArguments, settings: list[str], args: TrainArguments) 
 
 def evaluate(options: CompareArguments, args: TrainArguments) -> Comparison:
     """Evaluates what is not evaluated yet."""
+    disable_progress_bar()  # of loading weights
     output, device = Path(options.output_dir), "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
     main, other = Target(args, options.split), options.other(args)
     runs: dict[str, list[Run]] = {UNTRAINED: []}

@@ -127,7 +127,7 @@ def _values(figure: str, runs: Sequence[Figures]) -> np.ndarray:
 
 
 def as_dict(table: Table, runs: Runs) -> dict[str, Any]:
-    """JSON-ready: `title`, and `figures`: figure -> `chance`, `ceiling`, `oracle`, and `systems` -> one value a seed."""
+    """JSON-ready: `title`; `figures`: figure -> `chance`, `ceiling`, `oracle`, and `systems` -> one value a seed."""
     first = next(iter(runs.values()))[0]
 
     def of(figure: str) -> dict[str, Any]:

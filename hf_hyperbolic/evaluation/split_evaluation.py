@@ -97,14 +97,14 @@ class SplitEvaluation:
                 "ceiling": number(ceiling),
             }
             if name.partition("/")[0] in ORACLES:
-                figures[name]["oracle"] = self.oracles.get(name)
+                figures[name]["oracle"] = number(self.oracles.get(name))
         figures["hubness/child_to_parent"] = hub
         boxes = active_boxes(self.hierarchy)
         return figures, {**units, BOX_IMAGE: self.hierarchy.node_image[boxes].astype(np.int64)}
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """`counts` of scenes, boxes and classes; `notes` on clamped cut-offs; and a `fingerprint` of the split."""
+        """`counts`, `clamped`: figure -> what a k beyond the gallery means, and a `fingerprint` of the split."""
         boxes = active_boxes(self.hierarchy)
         return {
             "counts": {
@@ -113,12 +113,11 @@ class SplitEvaluation:
                 "boxes": len(boxes),
                 "classes": self.hierarchy.num_classes,
             },
-            "notes": [
-                f"child to parent: the gallery holds {self.hierarchy.num_images} scenes, so Top-{k} means "
-                f"Top-{self.hierarchy.num_images}"
+            "clamped": {
+                f"child_to_parent/top_{k}": self.hierarchy.num_images
                 for k in TOP_KS
                 if resolve_k(k, self.hierarchy.num_images) < k
-            ],
+            },
             "fingerprint": fingerprint(self.hierarchy),
         }
 

@@ -107,8 +107,13 @@ def check_same_queries(found: Found) -> None:
 def _notes(table: Table, found: Found) -> list[str]:
     """What is to be said of a table: clamped cut-offs, gaps, and systems whose hierarchy is the other way round."""
     first = next(iter(found.values()))[0]
-    shown = {column.figure for column in table.columns}
-    notes = [note for note in first.about.get("notes", []) if "Top-" not in note or "child_to_parent/top_100" in shown]
+    shown = {column.figure: column.title for column in table.columns}
+    notes = [
+        f"the gallery holds {size} scenes: {shown[figure]} means Top-{size}"
+        for figure, size in first.about.get("clamped", {}).items()
+        if figure in shown
+    ]
+    notes += first.about.get("notes", [])
     reversed_ones = [system for system in OBJECT_IS_ROOT if system in found]
     if "radial/all" in shown and reversed_ones:
         notes.append(f"{' and '.join(reversed_ones)}: the object is the root, so its place is nearer the origin")

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +125,8 @@ def _stop(running: dict[Job, subprocess.Popen[bytes]], patience: float) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, what)  # and the processes it started
-    except ProcessLookupError:
-        pass
 
 
 @contextmanager

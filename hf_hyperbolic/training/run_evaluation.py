@@ -92,7 +92,8 @@ class Target:
 
         def make() -> Kept:
             figures, units = self._evaluation(*self._embed(run), run.measures)
-            return Kept(figures, units, self._evaluation.about | {"notes": self._notes})
+            note = self._frequencies[1]
+            return Kept(figures, units, self._evaluation.about | {"notes": [note] if note else []})
 
         source = {"model": run.model, "data": self.source, "split": self.split, "measures": run.measures}
         return kept_figures(run.folder, f"{run.which}-{self.name}", source, SHOWN, make)
@@ -119,7 +120,7 @@ class Target:
             told["image_of_told_box"] = hierarchy.node_image[told_boxes(hierarchy, support)].astype(np.int64)
             return Kept(figures, told, about | {"fingerprint": fingerprint(hierarchy)})
 
-        source = {"model": run.model, "data": self.source, "split": self.split}
+        source: dict[str, Any] = {"model": run.model, "data": self.source, "split": self.split}
         source |= {"support": SUPPORT_SPLIT, "shots": SHOTS, "draws": DRAWS}
         wanted = [column.figure for column in ZERO_SHOT.columns]
         return kept_figures(run.folder, f"zero-shot-{run.which}-{self.name}", source, wanted, make)
@@ -144,11 +145,6 @@ class Target:
     @cached_property
     def _frequencies(self) -> tuple[Any, str]:
         return class_frequencies_for(self.args, self._loaded.hierarchy, self.source, trained_on=self.args.data)
-
-    @cached_property
-    def _notes(self) -> list[str]:
-        note = self._frequencies[1]
-        return [*self._evaluation.about["notes"], *([note] if note else [])]
 
     @cached_property
     def _support(self) -> tuple[Split, Support]:
