@@ -113,7 +113,11 @@ def _notes(table: Table, found: Found) -> list[str]:
         for figure, size in first.about.get("clamped", {}).items()
         if figure in shown
     ]
-    notes += first.about.get("notes", [])
+    having: dict[str, list[str]] = {}
+    for system, runs in found.items():
+        for note in runs[0].about.get("notes", []):
+            having.setdefault(note, []).append(system)
+    notes += [note if len(of) == len(found) else f"{note} ({', '.join(of)})" for note, of in having.items()]
     reversed_ones = [system for system in OBJECT_IS_ROOT if system in found]
     if "radial/all" in shown and reversed_ones:
         notes.append(f"{' and '.join(reversed_ones)}: the object is the root, so its place is nearer the origin")

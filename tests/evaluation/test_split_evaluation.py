@@ -64,9 +64,12 @@ def test_what_does_not_depend_on_the_model_is_found_once(make_hierarchy, make_em
     from hf_hyperbolic.evaluation import parent_to_child
 
     calls, chance = [], parent_to_child.chance
-    monkeypatch.setattr(
-        parent_to_child, "chance", lambda *args, **kwargs: (calls.append(1), chance(*args, **kwargs))[1]
-    )
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return chance(*args, **kwargs)
+
+    monkeypatch.setattr(parent_to_child, "chance", counted)
     hierarchy = make_hierarchy(0)
     evaluation = SplitEvaluation(hierarchy)
     for seed in range(3):

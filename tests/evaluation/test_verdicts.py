@@ -7,12 +7,8 @@ from hf_hyperbolic.evaluation.claims import compare_seeds
 from hf_hyperbolic.evaluation.verdict_text import verdicts_markdown, verdicts_text
 from hf_hyperbolic.evaluation.verdicts import Claim, Test, Verdict, judge, per_image, systems_of
 
-RECALL, TRANSPORT, TOP, NEARER = (
-    "parent_to_child/recall@50%",
-    "parent_to_child/ot@50%",
-    "child_to_parent/top_10",
-    "radial/all",
-)
+RECALL, TRANSPORT = "parent_to_child/recall@50%", "parent_to_child/ot@50%"
+TOP, NEARER = "child_to_parent/top_10", "radial/all"
 IMAGES = np.repeat(np.arange(40), 5)
 CEILINGS = {RECALL: 1.0, TRANSPORT: 2.0, TOP: 0.9}
 
