@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-from hf_hyperbolic.training.systems import UNTRAINED
-
 _COSINE = [
     "--loss", "cosine", "--temperature_init", "0.07", "--children_measure", "cosine", "--parents_measure", "cosine",
 ]  # fmt: skip
@@ -56,8 +54,3 @@ def check_systems(names: list[str]) -> None:
         raise ValueError(f"unknown systems {', '.join(unknown)}; known: {', '.join(SYSTEMS)}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"--systems names {', '.join(twice)} twice")
-
-
-def in_order(names: list[str]) -> list[str]:
-    """The untrained start first, then the systems as they were named."""
-    return [UNTRAINED, *names]

@@ -17,9 +17,9 @@ def job(folder, name, code):
 def test_a_failure_names_its_log_and_lets_others_finish(tmp_path, capfd):
     jobs = [
         job(tmp_path, "bad", "print('10 %\\r50 %\\rwhat went wrong'); raise SystemExit(3)"),
-        job(tmp_path, "good", "import time; time.sleep(0.5); open('done', 'w')" .replace("done", str(tmp_path / "done"))),
+        job(tmp_path, "good", f"import time; time.sleep(0.5); open({str(tmp_path / 'done')!r}, 'w')"),
         job(tmp_path, "late", "print('after the failure')"),
-    ]  # fmt: skip
+    ]
     assert run_jobs(jobs, 2) == jobs[:1]
     assert (tmp_path / "done").exists()
     assert (tmp_path / "late" / "train.log").read_text() == "after the failure\n"
