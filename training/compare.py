@@ -5,7 +5,7 @@
     python training/compare.py --systems "hyperbolic angle" "hyperbolic angle, intra-image only"
 
 Tables give mean and range over seeds, chance, ceiling and rankings blind to the query; below them stands a verdict on
-every claim of the paper, and on what this library sets out to reach. Precision against recall is drawn in one figure.
+every claim of the paper, and on what this library sets out to reach. Precision against recall is drawn.
 
 Whatever is not a setting of the comparison goes to training/train.py. A run that is finished is neither trained nor
 evaluated again, one that was cut off goes on.
@@ -169,8 +169,8 @@ def main(argv: list[str] | None = None) -> None:
     text = write_comparison(evaluate(options, args), options.seeds, output)
     print(text)
     print(
-        f"evaluated in {time.time() - started:.0f} s; also as Markdown and JSON in {output}, precision against recall "
-        f"of all systems in precision-recall-{options.split}.svg"
+        f"evaluated in {time.time() - started:.0f} s; also as Markdown and JSON in {output}, and precision against "
+        f"recall in precision-recall-{options.split}.svg"
     )
 
 

@@ -36,6 +36,8 @@ SYSTEMS: dict[str, list[str]] = {
     "Euclidean angle + similarity": _EUCLIDEAN,
     DEFAULT: [],
 }
+# drawn where there are more systems than a figure can tell apart
+CURVES = (PAPER, INTRA_IMAGE, PAPER_EUCLIDEAN, "cosine contrast", DEFAULT)
 # whose loss has the object for the root
 OBJECT_IS_ROOT = ("HCL", "HyCoCLIP cones")
 

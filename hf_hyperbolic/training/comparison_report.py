@@ -25,8 +25,8 @@ from hf_hyperbolic.evaluation.split_evaluation import BOX_IMAGE, BOX_SECTIONS, R
 from hf_hyperbolic.evaluation.verdict_text import verdicts_markdown, verdicts_text
 from hf_hyperbolic.evaluation.verdicts import Verdict, judge
 from hf_hyperbolic.report.figures import Curve, numbers, precision_recall
-from hf_hyperbolic.report.style import to_svg
-from hf_hyperbolic.training.compared_systems import OBJECT_IS_ROOT
+from hf_hyperbolic.report.style import SYSTEM_COLOURS, to_svg
+from hf_hyperbolic.training.compared_systems import CURVES, OBJECT_IS_ROOT
 from hf_hyperbolic.training.kept_figures import Kept
 from hf_hyperbolic.training.paper_claims import PAPER_CLAIMS, SPREAD_FIGURES, SPREAD_SYSTEMS, goals
 from hf_hyperbolic.training.systems import UNTRAINED
@@ -165,12 +165,14 @@ def write_comparison(comparison: Comparison, seeds: Sequence[int], output: Path)
 
 
 def draw_curves(found: Found, path: Path) -> None:
-    """Precision against recall of all systems: over seeds their mean and range, of one run its 95 % interval.
+    """Precision against recall: over seeds the mean and range, of one run its 95 % interval.
 
     Args:
-        found: the untrained start is drawn last.
+        found: all are drawn, the untrained start last; of more than can be told apart, those of `CURVES`.
         path: of the SVG.
     """
+    if len(found) > len(SYSTEM_COLOURS):
+        found = {system: found[system] for system in (*CURVES, UNTRAINED) if system in found}
     names = [f"precision_recall/{level}" for level in RECALL_LEVELS]
     drawn = {}
     for system, runs in sorted(found.items(), key=lambda entry: entry[0] == UNTRAINED):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_hyperbolic.evaluation.seed_tables import SHOWN, ZERO_SHOT
-from hf_hyperbolic.evaluation.split_evaluation import SplitEvaluation, fingerprint
+from hf_hyperbolic.evaluation.split_evaluation import RECALL_LEVELS, SplitEvaluation, fingerprint
 from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.evaluation.zero_shot_task import Support, told_boxes
 from hf_hyperbolic.training.arguments import TrainArguments
@@ -96,7 +96,8 @@ class Target:
             return Kept(figures, units, self._evaluation.about | {"notes": [note] if note else []})
 
         source = {"model": run.model, "data": self.source, "split": self.split, "measures": run.measures}
-        return kept_figures(run.folder, f"{run.which}-{self.name}", source, SHOWN, make)
+        wanted = (*SHOWN, *(f"precision_recall/{level}" for level in RECALL_LEVELS))
+        return kept_figures(run.folder, f"{run.which}-{self.name}", source, wanted, make)
 
     def zero_shot(self, run: Run) -> Kept:
         """Boxes told by the nearest class prototype."""

@@ -8,6 +8,8 @@ import pytest
 from hf_hyperbolic.evaluation.seed_tables import SHOWN
 from hf_hyperbolic.evaluation.split_evaluation import BOX_IMAGE, BOX_SECTIONS, ORACLES, RECALL_LEVELS
 from hf_hyperbolic.report.figures import precision_recall
+from hf_hyperbolic.report.style import SYSTEM_COLOURS
+from hf_hyperbolic.training.compared_systems import CURVES, SYSTEMS
 from hf_hyperbolic.training.comparison_report import Comparison, draw_curves, write_comparison
 from hf_hyperbolic.training.kept_figures import Kept
 from hf_hyperbolic.training.systems import UNTRAINED
@@ -79,6 +81,17 @@ def test_everything_is_written_and_agrees(tmp_path):
 def test_runs_on_other_boxes_are_not_compared():
     with pytest.raises(ValueError, match="HCL, run 2 were evaluated on different boxes"):
         Comparison("val", {UNTRAINED: [run(0.2)], "HCL": [run(0.4), run(0.4, "another")]})
+
+
+def test_no_more_curves_are_drawn_than_can_be_told_apart(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "hf_hyperbolic.training.comparison_report.precision_recall",
+        lambda curves, *levels: drawn.extend(curves) or precision_recall(curves, *levels),
+    )
+    draw_curves({system: [run(0.5)] for system in (UNTRAINED, *SYSTEMS)}, tmp_path / "curves.svg")
+    assert drawn == [*CURVES, UNTRAINED]
+    assert len(drawn) <= len(SYSTEM_COLOURS)
 
 
 def test_curves_of_seeds_are_drawn_as_mean_and_range(tmp_path, monkeypatch):
