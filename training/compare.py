@@ -1,77 +1,34 @@
 """Train several systems with the same backbone, pairs and budget, over several seeds, and print them side by side.
 
-    python training/compare.py --output_dir outputs/compare --seeds 0 1 2
+    python training/compare.py --output_dir outputs/compare --seeds 0 1 2 --split test --ood true --zero_shot true
     python training/compare.py --output_dir outputs/ccp training/configs/photographs.yaml --data PATH
-    python training/compare.py --systems "hyperbolic angle + similarity" "intra-image only"
+    python training/compare.py --systems "hyperbolic angle" "hyperbolic angle, intra-image only"
 
-The last is the paper's ablation: without pairs of a scene and boxes of other images, which then are neither positives
-nor negatives nor sought for the batch. Precision against recall of all systems is drawn in one figure.
+Tables give mean and range over seeds, chance, ceiling and rankings blind to the query; below them stands a verdict on
+every claim of the paper, and on what this library sets out to reach. Precision against recall is drawn.
 
-Whatever is not a setting of the comparison goes to training/train.py. A run that is finished is not trained again, one
-that was cut off goes on.
+Whatever is not a setting of the comparison goes to training/train.py. A run that is finished is neither trained nor
+evaluated again, one that was cut off goes on.
 """
 
-import json
-import re
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import torch
+from tqdm.auto import tqdm
 from transformers import HfArgumentParser
+from transformers.utils.logging import disable_progress_bar
 
-from hf_hyperbolic.data.files import write_text, written_aside
-from hf_hyperbolic.evaluation import evaluate_embeddings
-from hf_hyperbolic.report.figures import Curve, numbers, precision_recall
-from hf_hyperbolic.report.style import to_svg
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
-from hf_hyperbolic.training.sources import load_split, train_hierarchy_of
-from hf_hyperbolic.training.systems import System, trained, untrained
-
-COSINE = [
-    "--loss",
-    "cosine",
-    "--temperature_init",
-    "0.07",
-    "--children_measure",
-    "cosine",
-    "--parents_measure",
-    "cosine",
-]
-EUCLIDEAN = ["--geometry", "euclidean", "--children_measure", "euclidean_beta", "--parents_measure", "euclidean_beta"]
-SYSTEMS: dict[str, list[str]] = {
-    # all positives alike
-    "cosine contrast": [*COSINE, "--similarity_own_weight", "0"],
-    # the very contrast that stands beside the angles in the recipe at hand, without the angles
-    "cosine contrast, own share": COSINE,
-    # Euclidean contrast and a tenth of contrast on hyperbolic distance
-    "HCL": ["--loss", "hcl", "--temperature_init", "0.2", "--similarity_own_weight", "0"],
-    "MERU cones": ["--loss", "meru", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
-    "HyCoCLIP cones": ["--loss", "hycoclip", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
-    "ACCEPT": ["--loss", "single_positive", "--temperature_init", "0.07"],
-    # the paper's, as we read it, and its Euclidean variant
-    "Euclidean angle": [*EUCLIDEAN, "--similarity_weight", "0", "--temperature_init", "0.07"],
-    "hyperbolic angle": ["--similarity_weight", "0", "--temperature_init", "0.07"],
-    "Euclidean angle + similarity": EUCLIDEAN,
-    "hyperbolic angle + similarity": [],
-    "intra-image only": ["--cross_parents", "none", "--mated_boxes_per_scene", "0"],
-}
-# those that run unless others are named
-USUAL = [name for name in SYSTEMS if name != "intra-image only"]
-Figures = dict[str, dict[str, float | None]]
-FIGURES: dict[str, tuple[str, str, str, float]] = {
-    # title: section, which ranking measure, name, factor
-    "P>C R@50%": ("parent_to_child", "children", "recall@50%", 100),
-    "P>C OT@50%": ("parent_to_child", "children", "ot@50%", 1),
-    "C>P top-10": ("child_to_parent", "parents", "top_10", 100),
-    "own scene@5": ("own_scene", "parents", "recall@5", 100),
-    "AUC random": ("entailment", "pairs", "auc_random", 1),
-    "AUC boxes": ("entailment", "pairs", "auc_random_boxes", 1),
-}
+from hf_hyperbolic.training.compared_systems import SYSTEMS, check_systems, run_folder
+from hf_hyperbolic.training.comparison_report import Comparison, write_comparison
+from hf_hyperbolic.training.jobs import Job, run_jobs
+from hf_hyperbolic.training.kept_figures import Kept
+from hf_hyperbolic.training.run_evaluation import Run, Target, trained_run, untrained_run
+from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.systems import UNTRAINED
 
 
 @dataclass
@@ -79,148 +36,142 @@ class CompareArguments:
     """What to compare."""
 
     output_dir: str = field(default="outputs/compare", metadata={"help": "a folder for each run, and the tables"})
-    systems: list[str] = field(default_factory=lambda: list(USUAL), metadata={"help": f"of: {', '.join(SYSTEMS)}"})
+    systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": f"of: {'; '.join(SYSTEMS)}"})
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run of each system for each"})
+    jobs: int = field(
+        default=1, metadata={"help": "trainings at once, which share the processors and write to train.log"}
+    )
     split: str = field(default="val", metadata={"help": "evaluated on; the embedded scenes have test and ood too"})
     which: str = field(default="final", metadata={"help": "final, or best by the validation figure"})
+    ood: bool = field(default=False, metadata={"help": "evaluate out of domain too"})
+    ood_data: str | None = field(
+        default=None,
+        metadata={"help": "data set of --ood, any that training/evaluate.py takes; default: the embedded scenes' own"},
+    )
+    ood_split: str | None = field(default=None, metadata={"help": "its split; default: ood, or val of --ood_data"})
+    ood_image_folder: str | None = field(default=None, metadata={"help": "where its images lie, if not with it"})
+    zero_shot: bool = field(
+        default=False, metadata={"help": "tell boxes by class prototypes too, on the split and on --ood_data"}
+    )
+
+    def __post_init__(self) -> None:
+        check_systems(self.systems)
+        if not self.systems or not self.seeds:
+            raise ValueError("--systems and --seeds need at least one entry each")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"--seeds names one twice: {' '.join(map(str, self.seeds))}")
+        if self.which not in ("best", "final"):
+            raise ValueError(f"--which must be best or final, got {self.which!r}")
+        if self.jobs < 1:
+            raise ValueError(f"--jobs must be at least 1, got {self.jobs}")
+        if self.ood_data and not self.ood:
+            raise ValueError("--ood_data needs --ood true")
+        if self.zero_shot and self.split == "train":
+            raise ValueError("--zero_shot makes its prototypes of the training split: evaluate another --split")
+
+    def other(self, args: TrainArguments) -> Target | None:
+        """What is evaluated out of domain.
+
+        Raises:
+            ValueError: it is not said what, and the data have no such split of their own.
+        """
+        if not self.ood:
+            return None
+        if self.ood_data is None and args.data != "scenes":
+            raise ValueError(f"{args.data} has no out-of-domain split of its own: name another set by --ood_data")
+        split = self.ood_split or ("val" if self.ood_data else "ood")
+        return Target(args, split, self.ood_data, self.ood_image_folder)
 
 
-def train(folder: Path, settings: list[str]) -> None:
-    """Runs training/train.py until `folder` holds a finished run of these settings.
+def unfinished(folder: Path, name: str, settings: list[str]) -> Job | None:
+    """What is left to do until `folder` holds a finished run of these settings; None for nothing.
 
     Raises:
-        SystemExit: it holds a run of others, or training failed.
+        ValueError: it holds a run of others.
     """
     wanted = TrainArguments.parse([*settings, "--output_dir", str(folder)])
     if (folder / "arguments.json").exists():
         changed = wanted.changes_since(TrainArguments.load(folder), leaving_out=IMMATERIAL)
         if changed:
-            raise SystemExit(
+            raise ValueError(
                 f"{folder} holds a run with other settings ({'; '.join(changed)}): choose another --output_dir"
             )
     if (folder / "final" / "model.safetensors").exists():
-        return
+        return None
     resume = ["--resume", "true"] if (folder / "metrics.jsonl").exists() else []
-    script = Path(__file__).with_name("train.py")
-    done = subprocess.run([sys.executable, str(script), *settings, "--output_dir", str(folder), *resume])
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    script = str(Path(__file__).with_name("train.py"))
+    return Job(name, (sys.executable, script, *settings, "--output_dir", str(folder), *resume), folder)
 
 
-def figures(system: System, split: str) -> tuple[Figures, dict[str, list[float]]]:
-    """The compared figures of one run (value, chance, ceiling), and its precision-recall curve parent -> child.
+def train(options: CompareArguments, settings: list[str], args: TrainArguments) -> None:
+    """Trains what is not trained yet.
 
-    The curve holds `recall`, `value`, `low`, `high` (a 95 % interval over scenes), `chance` and `ceiling`, a list each.
+    Raises:
+        SystemExit: a run failed.
     """
-    args = system.args
-    train_hierarchy, held_out = train_hierarchy_of(args), load_split(args, split)
-    found: Mapping[str, Any] = evaluate_embeddings(
-        system.embed(held_out),
-        held_out.hierarchy,
-        system.curvature,
-        measures=sorted(set(system.measures.values())),
-        train_hierarchy=train_hierarchy,
-    )
-    rows = {}
-    for title, (section, way, name, factor) in FIGURES.items():
-        entry = found[section][system.measures[way]][name]
-        rows[title] = {key: _scaled(entry[key], factor) for key in ("value", "chance", "ceiling")}
-    radial = found["radial"]["all"]
-    rows["parent nearer"] = {key: _scaled(radial[key], 100) for key in ("value", "chance", "ceiling")}
-    hub = found["hubness"]["child_to_parent"][system.measures["parents"]]["largest_share"]
-    rows["C>P hub"] = {"value": 100 * hub["value"], "chance": 100 * hub["chance"], "ceiling": None}
-    drawn = found["precision_recall"]
-    levels = {name: drawn[name] for name in ("recall", "chance", "ceiling")}
-    return rows, {**levels, **drawn["measures"][system.measures["children"]]}
+    found = [
+        unfinished(
+            run_folder(Path(options.output_dir), name, seed),
+            f"{name}, seed {seed}",
+            [*settings, *SYSTEMS[name], "--seed", str(seed)],
+        )
+        for seed in options.seeds
+        for name in options.systems
+    ]
+    jobs = [job for job in found if job is not None]
+    if len(jobs) > 1 and options.jobs > 1 and args.data == "scenes":
+        for split in ("train", "val"):  # rendered once, and not by several at a time
+            load_split(args, split)
+    if failed := run_jobs(jobs, options.jobs):
+        raise SystemExit(
+            f"{len(failed)} of {len(jobs)} runs failed: {'; '.join(job.name for job in failed)}. The same command goes "
+            "on with what is not finished"
+        )
 
 
-def kept_figures(folder: Path, which: str, split: str, system: Callable[[], System]) -> tuple[Figures, dict]:
-    """What `figures` gives, from the files of an earlier comparison where there are any."""
-    files = [folder / f"{kind}-{which}-{split}.json" for kind in ("figures", "precision-recall")]
-    if not all(file.exists() for file in files):
-        for file, content in zip(files, figures(system(), split), strict=True):
-            write_text(file, json.dumps(content, indent=1))
-    rows, curve = (json.loads(file.read_text()) for file in files)
-    return rows, curve
-
-
-def draw_curves(curves: Mapping[str, list[dict]], path: Path) -> None:
-    """Precision against recall of all systems: over seeds their mean and range, of one run its 95 % interval."""
-    drawn = {}
-    for name, runs in curves.items():
-        values = np.array([numbers(run["value"]) for run in runs])
-        low, high = values.min(0), values.max(0)
-        if len(runs) == 1:
-            low, high = (np.array(numbers(runs[0][bound])) for bound in ("low", "high"))
-        drawn[name] = Curve(runs[0]["recall"], *(line.tolist() for line in (values.mean(0), low, high)))
-    first = next(iter(curves.values()))[0]
-    levels = [(first["recall"], numbers(first[level])) for level in ("chance", "ceiling")]
-    with written_aside(path) as aside:
-        aside.write_bytes(to_svg(precision_recall(drawn, *levels)))
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else factor * value
-
-
-def table(results: Mapping[str, list[Figures]]) -> str:
-    """Mean over seeds with the smallest and largest value; chance and ceiling below."""
-    titles = list(next(iter(results.values()))[0])
-    width = max(map(len, results)) + 2
-    lines = [" " * width + "".join(f"{title:>22}" for title in titles)]
-    for name, runs in results.items():
-        cells = []
-        for title in titles:
-            values = np.array([run[title]["value"] for run in runs], dtype=float)  # undefined: NaN
-            digits = 3 if title.startswith("AUC") else 2 if "OT" in title else 1
-            spread = f" ({values.min():.{digits}f}-{values.max():.{digits}f})" if len(values) > 1 else ""
-            cells.append(f"{values.mean():.{digits}f}{spread}")
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
-    if {"HCL", "HyCoCLIP cones"} & set(results):
-        lines.append("HCL and HyCoCLIP take the object for the root: theirs is to have the child nearer the origin")
-    for level in ("chance", "ceiling"):
-        first = next(iter(results.values()))[0]
-        lines.append(f"{level:<{width}}" + "".join(f"{_text(first[title][level]):>22}" for title in titles))
-    return "\n".join(lines)
-
-
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def evaluate(options: CompareArguments, args: TrainArguments) -> Comparison:
+    """Evaluates what is not evaluated yet."""
+    disable_progress_bar()  # of loading weights
+    output, device = Path(options.output_dir), "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
+    main, other = Target(args, options.split), options.other(args)
+    runs: dict[str, list[Run]] = {UNTRAINED: []}
+    for seed in options.seeds:
+        start = replace(args, seed=seed)
+        runs[UNTRAINED].append(untrained_run(run_folder(output, UNTRAINED, seed), start, device))
+        for name in options.systems:
+            runs.setdefault(name, []).append(trained_run(run_folder(output, name, seed), options.which, device))
+    told = [target for target in (main, other) if target and options.zero_shot]
+    # the embedded scenes' own out-of-domain split shares no class with the training split
+    told = [target for target in told if target is main or target.data]
+    retrieval: dict[str, dict[str, list[Kept]]] = {}
+    zero_shot: dict[str, dict[str, list[Kept]]] = {}
+    bar = tqdm(total=sum(map(len, runs.values())), desc="evaluated", unit="run")
+    for name, of_seeds in runs.items():
+        for run in of_seeds:
+            for target in filter(None, (main, other)):
+                retrieval.setdefault(target.name, {}).setdefault(name, []).append(target.retrieval(run))
+            for target in told:
+                zero_shot.setdefault(target.name, {}).setdefault(name, []).append(target.zero_shot(run))
+            bar.update()
+    bar.close()
+    elsewhere = retrieval[other.name] if other else {}
+    return Comparison(options.split, retrieval[main.name], elsewhere, other.name if other else "", zero_shot)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = HfArgumentParser(CompareArguments)  # type: ignore[arg-type]
     options, settings = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
-    unknown = set(options.systems) - set(SYSTEMS)
-    if unknown:
-        raise SystemExit(f"unknown systems {', '.join(sorted(unknown))}; known: {', '.join(SYSTEMS)}")
+    args = TrainArguments.parse(settings)
+    options.other(args)  # what cannot be done is said before hours of training
+    train(options, settings, args)
+    started = time.time()
     output = Path(options.output_dir)
-    results: dict[str, list[Figures]] = {}
-    curves: dict[str, list[dict]] = {}
-
-    def add(name: str, found: tuple[Figures, dict]) -> None:
-        results.setdefault(name, []).append(found[0])
-        curves.setdefault(name, []).append(found[1])
-
-    for seed in options.seeds:
-        for name in options.systems:
-            folder = output / f"{'-'.join(re.findall('[A-Za-z]+', name))}-seed-{seed}"
-            train(folder, [*settings, *SYSTEMS[name], "--seed", str(seed)])
-            load = partial(trained, folder, which=options.which)
-            add(name, kept_figures(folder, options.which, options.split, load))
-            if name == options.systems[0]:
-                start = untrained(load().args)
-                add(start.name, figures(start, options.split))
-            write_text(output / f"comparison-{options.split}.json", json.dumps(results, indent=1))
-            write_text(output / f"precision-recall-{options.split}.json", json.dumps(curves, indent=1))
-    curves = {**{name: curves[name] for name in options.systems}, start.name: curves[start.name]}
-    draw_curves(curves, output / f"precision-recall-{options.split}.svg")
-    ordered = {start.name: results.pop(start.name), **results}
-    print(f"{len(options.seeds)} seeds: mean (smallest-largest); shares in per cent; lower is better for OT and hub")
-    text = table(ordered)
-    write_text(output / f"comparison-{options.split}.txt", text + "\n")
+    text = write_comparison(evaluate(options, args), options.seeds, output)
     print(text)
-    print(f"precision against recall, scene to boxes: {output / f'precision-recall-{options.split}.svg'}")
+    print(
+        f"evaluated in {time.time() - started:.0f} s; also as Markdown and JSON in {output}, and precision against "
+        f"recall in precision-recall-{options.split}.svg"
+    )
 
 
 if __name__ == "__main__":
@@ -228,3 +179,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except (ValueError, OSError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on from the last checkpoints") from None

@@ -1,0 +1,58 @@
+"""The systems of a comparison, as settings of training/train.py: one backbone, the same pairs and budget."""
+
+import re
+from pathlib import Path
+
+_COSINE = [
+    "--loss", "cosine", "--temperature_init", "0.07", "--children_measure", "cosine", "--parents_measure", "cosine",
+]  # fmt: skip
+_EUCLIDEAN = ["--geometry", "euclidean", "--children_measure", "euclidean_beta", "--parents_measure", "euclidean_beta"]
+_PAPER = ["--similarity_weight", "0", "--temperature_init", "0.07"]
+
+DEFAULT = "hyperbolic angle + similarity"
+PAPER = "hyperbolic angle"
+PAPER_EUCLIDEAN = "Euclidean angle"
+INTRA_IMAGE = "hyperbolic angle, intra-image only"
+ONE_DIRECTION = ("parent to child only", "child to parent only")
+
+SYSTEMS: dict[str, list[str]] = {
+    # all positives alike
+    "cosine contrast": [*_COSINE, "--similarity_own_weight", "0"],
+    # the very contrast that stands beside the angles in the recipe at hand, without the angles
+    "cosine contrast, own share": _COSINE,
+    # Euclidean contrast and a tenth of contrast on hyperbolic distance
+    "HCL": ["--loss", "hcl", "--temperature_init", "0.2", "--similarity_own_weight", "0"],
+    "MERU cones": ["--loss", "meru", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
+    "HyCoCLIP cones": ["--loss", "hycoclip", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
+    "ACCEPT": ["--loss", "single_positive", "--temperature_init", "0.07"],
+    # the paper's, as we read it, and its Euclidean variant
+    PAPER_EUCLIDEAN: [*_EUCLIDEAN, *_PAPER],
+    PAPER: _PAPER,
+    # its ablations: one direction of the loss; no pairs of a scene and boxes of other images, which then are neither
+    # positives nor negatives nor sought for the batch
+    ONE_DIRECTION[0]: [*_PAPER, "--directions", "parent_to_child"],
+    ONE_DIRECTION[1]: [*_PAPER, "--directions", "child_to_parent"],
+    INTRA_IMAGE: [*_PAPER, "--cross_parents", "none", "--mated_boxes_per_scene", "0"],
+    "Euclidean angle + similarity": _EUCLIDEAN,
+    DEFAULT: [],
+}
+# drawn where there are more systems than a figure can tell apart
+CURVES = (PAPER, INTRA_IMAGE, PAPER_EUCLIDEAN, "cosine contrast", DEFAULT)
+# whose loss has the object for the root
+OBJECT_IS_ROOT = ("HCL", "HyCoCLIP cones")
+
+
+def run_folder(output: Path, system: str, seed: int) -> Path:
+    """Where a comparison keeps a run of a system, or the figures of its untrained start."""
+    return output / f"{'-'.join(re.findall('[A-Za-z]+', system))}-seed-{seed}"
+
+
+def check_systems(names: list[str]) -> None:
+    """
+    Raises:
+        ValueError: a system is unknown or named twice.
+    """
+    if unknown := sorted(set(names) - set(SYSTEMS)):
+        raise ValueError(f"unknown systems {', '.join(unknown)}; known: {', '.join(SYSTEMS)}")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"--systems names {', '.join(twice)} twice")

@@ -1,0 +1,130 @@
+"""The comparison script, from its settings to its tables."""
+
+import importlib.util
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_hyperbolic.data.batches import BatchPlan, BatchSampler
+from hf_hyperbolic.data.hierarchy import build_hierarchy
+from hf_hyperbolic.data.read import read_boxes
+from hf_hyperbolic.data.relations import RelationIndex
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.compared_systems import INTRA_IMAGE, PAPER, SYSTEMS
+from hf_hyperbolic.training.systems import system_name
+
+ROOT = Path(__file__).parents[2]
+ONE_DIRECTION_KNOWN = "directions" in {field.name for field in fields(TrainArguments)}
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("compare_script", ROOT / "training" / "compare.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_is_one_that_can_be_trained(name):
+    if "--directions" in SYSTEMS[name] and not ONE_DIRECTION_KNOWN:
+        pytest.skip("training knows no --directions")
+    TrainArguments.parse(SYSTEMS[name])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"systems": ["sine"]}, "unknown systems sine"),
+        ({"systems": []}, "at least one"),
+        ({"seeds": [1, 1]}, "--seeds names one twice"),
+        ({"which": "last"}, "--which must be"),
+        ({"jobs": 0}, "--jobs must be at least 1"),
+        ({"ood_data": "coco"}, "needs --ood true"),
+        ({"split": "train", "zero_shot": True}, "another --split"),
+    ],
+)
+def test_settings_that_make_no_sense(script, settings, message):
+    with pytest.raises(ValueError, match=message):
+        script.CompareArguments(**settings)
+
+
+def test_out_of_domain_is_the_scenes_own_split_or_a_set_that_is_named(script):
+    scenes, photographs = TrainArguments(), TrainArguments(data="ccp")
+    assert script.CompareArguments().other(scenes) is None
+    own = script.CompareArguments(ood=True)
+    assert own.other(scenes).name == "ood"
+    with pytest.raises(ValueError, match="--ood_data"):
+        own.other(photographs)
+    other = script.CompareArguments(ood=True, ood_data="sets/lvis_v1", ood_image_folder="coco").other(photographs)
+    assert (other.name, other.source, other.image_folder) == ("lvis-v1-val", "sets/lvis_v1", "coco")
+
+
+def test_without_cross_image_pairs_they_are_neither_positive_nor_negative_nor_sought(data):
+    hierarchy = build_hierarchy(read_boxes(data, "train"))
+    args, alone_args = (
+        TrainArguments.parse(["--mated_boxes_per_scene", "2", *SYSTEMS[name]]) for name in (PAPER, INTRA_IMAGE)
+    )
+
+    def images_without_scene(settings):
+        plan = BatchPlan(8, settings.boxes_per_scene, settings.mated_boxes_per_scene, settings.mates_per_box)
+        nodes = BatchSampler(hierarchy, plan, settings.seed).nodes(0)
+        return set(hierarchy.node_image[nodes]) - set(nodes[nodes < hierarchy.num_images])
+
+    assert images_without_scene(args), "mates bring boxes of further images"
+    assert not images_without_scene(alone_args)
+    nodes = np.arange(hierarchy.num_nodes)[hierarchy.active()]
+    both, alone = (RelationIndex(hierarchy, settings.cross_parents).relations(nodes) for settings in (args, alone_args))
+    assert both.cross.any()
+    assert not alone.cross.any()
+    assert np.array_equal(alone.own, both.own)
+    assert (alone.ignored == (both.ignored | both.cross)).all(), "no positive any more, but no negative either"
+    assert (system_name(args), system_name(alone_args)) == ("hyperbolic angle", "hyperbolic angle, intra-image")
+
+
+def test_failed_runs_are_named(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "run_jobs", lambda jobs, at_once: jobs[1:2])
+    monkeypatch.setattr(script, "load_split", lambda *args: None)
+    with pytest.raises(SystemExit, match="1 of 2 runs failed: hyperbolic angle, seed 4"):
+        script.main(["--output_dir", str(tmp_path), "--systems", PAPER, "--seeds", "3", "4", "--jobs", "2"])
+
+
+@pytest.mark.slow
+def test_from_nothing_to_tables_and_again_without_any_work(data, tmp_path, train, small):
+    command = [
+        "--output_dir", tmp_path, "--systems", "cosine contrast", "hyperbolic angle", "--seeds", "0", "1", "--jobs",
+        "2", "--data", data, *small, "--max_steps", "2", "--zero_shot", "true", "--ood", "true", "--ood_data", data,
+    ]  # fmt: skip
+    printed = train(*command, script="compare.py")
+    assert "hyperbolic angle, seed 1 starts; its output goes to" in printed
+    assert "done: " in (tmp_path / "hyperbolic-angle-seed-1" / "train.log").read_text()
+    assert "the gallery holds 8 scenes: Top-10 means Top-8" in printed
+    assert "cosine contrast (2)" in printed
+    assert "untrained (2)" in printed
+    assert f"Out of domain ({data.name}-val)" in printed
+    document = json.loads((tmp_path / "comparison-val.json").read_text())
+    nearer = next(claim for claim in document["claims"] if "nearer the origin" in claim["claim"])
+    assert nearer["outcome"] in ("holds", "does not hold", "undecided")
+    assert nearer["tests"][0]["seeds"] == [2, 1]
+    zero_shot = document["tables"]["zero_shot val"]
+    assert len(zero_shot["figures"]["zero_shot/accuracy"]["systems"]["untrained"]) == 2
+    notes = " ".join(zero_shot["notes"])
+    assert "not zero-shot (cosine contrast, hyperbolic angle)" in notes
+
+    def times():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-seed-*/*") if path.is_file()}
+
+    before, first = times(), (tmp_path / "comparison-val.txt").read_text()
+    assert {path.name for path in before if path.parent.name == "untrained-seed-1"} >= {
+        "figures-untrained-val.json", "units-untrained-val.safetensors", "embeddings-untrained-val.safetensors",
+    }  # fmt: skip
+    # as the first comparisons kept them
+    stale = tmp_path / "cosine-contrast-seed-0" / "figures-final-val.json"
+    stale.write_text('{"P>C R@50%": {"value": 0}}')
+    train(*command, script="compare.py")
+    changed = {path for path, time in times().items() if before[path] != time}
+    assert changed == {stale, stale.with_name("units-final-val.safetensors")}
+    assert (tmp_path / "comparison-val.txt").read_text() == first
