@@ -180,9 +180,9 @@ def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[
             rows.append(["", *(_interval(entry, 1, 3) for entry in entries), "", ""])
     return [
         "",
-        f"Tree. F1 of edges recovered from angles alone, of {first['images']} images and of the classes (star: the scene "
-        "holds all);",
-        "Spearman correlation of depth and radius; Gromov's 2 delta / diameter, 0 for a tree, and of random directions.",
+        f"Tree. F1 of edges recovered from angles alone, of {first['images']} images and of the classes (star: all "
+        "below the scene);",
+        "Spearman correlation of depth and radius; Gromov's 2 delta / diameter (a tree: 0) and of random directions.",
         *_aligned(rows, head, labels=1),
     ]
 

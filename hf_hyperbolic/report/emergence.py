@@ -168,8 +168,8 @@ def _pairs_note(found: Mapping[str, Any]) -> Markup:
     chance = number(found["pairs"][0]["told"]["chance"], "told")
     about = (
         "The most frequent pairs of whole and part: of the part's boxes in such a whole, the share whose best "
-        "container among all categories but their own class is the whole's class, by their mean angles to boxes of other "
-        f"images. Chance is {chance}."
+        "container among all categories but their own class is the whole's class, by their mean angles to boxes of "
+        f"other images. Chance is {chance}."
     )
     return tag("p", about, class_="note")
 

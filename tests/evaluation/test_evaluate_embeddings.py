@@ -221,7 +221,8 @@ def test_table_and_values_for_paired_tests(make_hierarchy, make_embeds, tmp_path
     text = format_table(results, intervals=True)
     for expected in ("chance", "ceiling", "oracle: category pair", "oracle: scene flag", "beta+centred", "P>C R@50%"):
         assert expected in text
-    retrieval, entailment, classes = text.split("\n\n")[1:]
+    retrieval, entailment, classes, tree = text.split("\n\n")[1:]
+    assert tree.startswith("Tree. ")
     prevalence = results["trained"]["parent_to_child"]["beta"]["recall@50%"]["oracles"]["class_prevalence"]
     (row,) = [line for line in retrieval.splitlines() if line.startswith("oracle: class prevalence")]
     assert row.split()[3] == f"{100 * prevalence:.1f}"
