@@ -55,16 +55,16 @@ class TrainArguments(RunArguments):
         default="both", metadata={"help": "of the angle loss: both, or parent_to_child or child_to_parent alone"}
     )
     own_weight: float = field(
-        default=0.0, metadata={"help": "share of the angle loss that looks at own-image pairs alone"}
+        default=0.75, metadata={"help": "share of the loss that looks at pairs of one image alone"}
     )
     upward_angle: str = field(
-        default="alpha",
+        default="beta",
         metadata={
             "help": "what child -> parent maximises: alpha, the angle at the child (paper), or beta, at the parent"
         },
     )
     proxy_weight: float = field(
-        default=0.0, metadata={"help": "weight of one learnt point a class, which scenes entail and boxes resemble"}
+        default=1.0, metadata={"help": "weight of one learnt point a class, which scenes entail and boxes resemble"}
     )
     proxy_scene_temperature: float = field(default=0.15, metadata={"help": "tau of that angle, fixed, in radians"})
     proxy_box_temperature: float = field(default=0.07, metadata={"help": "tau of that cosine, fixed"})
@@ -80,14 +80,13 @@ class TrainArguments(RunArguments):
     )
     uniformity_weight: float = field(default=0.0, metadata={"help": "weight of spreading directions over the sphere"})
     similarity_weight: float = field(
-        default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
+        default=0.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
     )
     similarity_own_weight: float = field(
-        default=0.25,
-        metadata={"help": "share of that contrast, and of the cosine loss, that looks at own-image pairs alone"},
+        default=0.25, metadata={"help": "share of that contrast that looks at pairs of one image alone"}
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
-    temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
+    temperature_init: float = field(default=0.1, metadata={"help": "initial tau"})
     temperature_min: float = field(default=0.01, metadata={"help": "tau is not learnt below this"})
 
     # ranking, of validation and evaluation
@@ -124,10 +123,6 @@ class TrainArguments(RunArguments):
         for name in ("children_measure", "parents_measure"):
             if self.geometry == "euclidean" and getattr(self, name) in HYPERBOLIC_MEASURES:
                 raise ValueError(f"--{name} {getattr(self, name)} needs --geometry lorentz; there is euclidean_beta")
-        if self.loss != "angle" and self.own_weight:
-            raise ValueError(
-                f"--own_weight is of the angle loss; that of --loss {self.loss} is --similarity_own_weight"
-            )
         if self.loss != "angle" and self.directions != "both":
             raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
         if self.loss not in ("angle", "cosine") and self.positives != "outside":

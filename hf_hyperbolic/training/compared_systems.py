@@ -3,13 +3,20 @@
 import re
 from pathlib import Path
 
+_ALL_ALIKE = ["--own_weight", "0"]
+_WITHOUT_PROXIES = ["--proxy_weight", "0"]
 _COSINE = [
     "--loss", "cosine", "--temperature_init", "0.07", "--children_measure", "cosine", "--parents_measure", "cosine",
 ]  # fmt: skip
 _EUCLIDEAN = ["--geometry", "euclidean", "--children_measure", "euclidean_beta", "--parents_measure", "euclidean_beta"]
-_PAPER = ["--similarity_weight", "0", "--temperature_init", "0.07"]
+_PAPER = ["--upward_angle", "alpha", "--temperature_init", "0.07", *_ALL_ALIKE, *_WITHOUT_PROXIES]
 
-DEFAULT = "hyperbolic angle + similarity"
+
+def _published(loss: str, temperature: str) -> list[str]:
+    return ["--loss", loss, "--temperature_init", temperature, *_ALL_ALIKE, *_WITHOUT_PROXIES]
+
+
+DEFAULT = "hyperbolic angle + proxies"
 PAPER = "hyperbolic angle"
 PAPER_EUCLIDEAN = "Euclidean angle"
 INTRA_IMAGE = "hyperbolic angle, intra-image only"
@@ -17,14 +24,14 @@ ONE_DIRECTION = ("parent to child only", "child to parent only")
 
 SYSTEMS: dict[str, list[str]] = {
     # all positives alike
-    "cosine contrast": [*_COSINE, "--similarity_own_weight", "0"],
-    # the very contrast that stands beside the angles in the recipe at hand, without the angles
-    "cosine contrast, own share": _COSINE,
+    "cosine contrast": [*_COSINE, *_ALL_ALIKE, *_WITHOUT_PROXIES],
+    # half of it on pairs of one image alone
+    "cosine contrast, own share": [*_COSINE, "--own_weight", "0.5", *_WITHOUT_PROXIES],
     # Euclidean contrast and a tenth of contrast on hyperbolic distance
-    "HCL": ["--loss", "hcl", "--temperature_init", "0.2", "--similarity_own_weight", "0"],
-    "MERU cones": ["--loss", "meru", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
-    "HyCoCLIP cones": ["--loss", "hycoclip", "--temperature_init", "0.07", "--similarity_own_weight", "0"],
-    "ACCEPT": ["--loss", "single_positive", "--temperature_init", "0.07"],
+    "HCL": _published("hcl", "0.2"),
+    "MERU cones": _published("meru", "0.07"),
+    "HyCoCLIP cones": _published("hycoclip", "0.07"),
+    "ACCEPT": _published("single_positive", "0.07"),
     # the paper's, as we read it, and its Euclidean variant
     PAPER_EUCLIDEAN: [*_EUCLIDEAN, *_PAPER],
     PAPER: _PAPER,
@@ -33,7 +40,9 @@ SYSTEMS: dict[str, list[str]] = {
     ONE_DIRECTION[0]: [*_PAPER, "--directions", "parent_to_child"],
     ONE_DIRECTION[1]: [*_PAPER, "--directions", "child_to_parent"],
     INTRA_IMAGE: [*_PAPER, "--cross_parents", "none", "--mated_boxes_per_scene", "0"],
-    "Euclidean angle + similarity": _EUCLIDEAN,
+    # the default's proxies and share of own-image pairs beside other scores: what of its lead is theirs
+    "cosine contrast + proxies": _COSINE,
+    "Euclidean angle + proxies": _EUCLIDEAN,
     DEFAULT: [],
 }
 # drawn where there are more systems than a figure can tell apart

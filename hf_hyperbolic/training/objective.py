@@ -33,8 +33,8 @@ def objective(
 
     `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`).
 
-    With `loss="angle"` and a `similarity_weight`, cosine contrast on the same pairs stands beside the angle loss:
-    angles order wholes and parts, but alone they find a box's own scene less often than similarity does.
+    Beside the loss stand class proxies, with a `proxy_weight`; cosine contrast on the same pairs, with `loss="angle"`
+    and a `similarity_weight`; and the terms that a study adds.
     """
     if args.relatives == "negatives":
         masks = masks.relatives_as_negatives()
@@ -73,13 +73,11 @@ def objective(
 
 
 def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMasks, args: TrainArguments) -> LossOutput:
-    curvature, temperature, own = model.curvature, model.temperature, args.similarity_own_weight
+    curvature, temperature, own = model.curvature, model.temperature, args.own_weight
     match args.loss:
         case "angle":
             upward: UpwardAngle = "beta" if args.upward_angle == "beta" else "alpha"
-            return angle_loss(
-                embeds, masks, curvature, temperature, args.geometry, args.own_weight, _positives(args), upward
-            )
+            return angle_loss(embeds, masks, curvature, temperature, args.geometry, own, _positives(args), upward)
         case "single_positive":
             return single_positive_angle_loss(embeds, masks, curvature, temperature, args.geometry)
         case "cosine":

@@ -77,16 +77,25 @@ class System:
 
 def system_name(args: TrainArguments) -> str:
     """What tables call a model trained with `args`."""
+    named = {
+        "angle": f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle",
+        "cosine": "cosine contrast",
+        "hcl": "HCL",
+        "meru": "MERU cones",
+        "hycoclip": "HyCoCLIP cones",
+        "single_positive": "ACCEPT",
+    }
+    name = named[args.loss]
+    if args.loss == "angle" and args.similarity_weight:
+        name += " + similarity"
+    if args.proxy_weight:
+        name += " + proxies"
+    elif args.loss == "cosine" and args.own_weight:
+        name += ", own share"
+    if args.directions != "both":
+        name += f", {args.directions.replace('_', ' ')} only"
     # the paper's ablation: no pair of a scene with boxes of other images
-    alone = ", intra-image" if args.cross_parents == "none" else ""
-    if args.loss == "cosine":
-        return ("cosine contrast, own share" if args.similarity_own_weight else "cosine contrast") + alone
-    published = {"hcl": "HCL", "meru": "MERU cones", "hycoclip": "HyCoCLIP cones", "single_positive": "ACCEPT"}
-    if args.loss in published:
-        return published[args.loss] + alone
-    angle = f"{'hyperbolic' if args.geometry == 'lorentz' else 'Euclidean'} angle"
-    one_way = "" if args.directions == "both" else f", {args.directions.replace('_', ' ')} only"
-    return (f"{angle} + similarity" if args.similarity_weight else angle) + one_way + alone
+    return name + (", intra-image" if args.cross_parents == "none" else "")
 
 
 def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "best") -> System:

@@ -54,7 +54,6 @@ def test_the_configurations_that_ship_can_be_read():
         {"max_steps": 0},
         {"image_cache_gb": -1.0},
         {"min_box_size": float("nan")},
-        {"loss": "cosine", "own_weight": 0.5},
         {"directions": "upwards"},
         {"positives": "between"},
         {"upward_angle": "gamma"},

@@ -5,6 +5,7 @@ import pytest
 
 from hf_hyperbolic.evaluation.seed_tables import COLUMNS, SHOWN
 from hf_hyperbolic.evaluation.verdicts import judge, systems_of
+from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.compared_systems import (
     DEFAULT,
     INTRA_IMAGE,
@@ -72,13 +73,15 @@ def test_made_up_figures_get_the_verdicts_they_were_made_for():
 def test_folders_of_runs_do_not_collide_and_keep_their_names(tmp_path):
     folders = {name: run_folder(tmp_path, name, 0).name for name in (*SYSTEMS, UNTRAINED)}
     assert len({name.casefold() for name in folders.values()}) == len(folders)
-    assert folders[DEFAULT] == "hyperbolic-angle-similarity-seed-0"
+    assert folders[DEFAULT] == "hyperbolic-angle-proxies-seed-0"
     assert folders["cosine contrast, own share"] == "cosine-contrast-own-share-seed-0"
     assert folders[INTRA_IMAGE] == "hyperbolic-angle-intra-image-only-seed-0"
 
 
 def test_the_ablations_change_nothing_else_of_the_papers_recipe():
-    assert SYSTEMS[PAPER] == ["--similarity_weight", "0", "--temperature_init", "0.07"]
+    recipe = TrainArguments.parse(SYSTEMS[PAPER])
+    assert (recipe.loss, recipe.upward_angle, recipe.temperature_init) == ("angle", "alpha", 0.07)
+    assert (recipe.own_weight, recipe.proxy_weight, recipe.similarity_weight) == (0, 0, 0)
     more = {name: SYSTEMS[name][len(SYSTEMS[PAPER]) :] for name in (*ONE_DIRECTION, INTRA_IMAGE)}
     assert all(SYSTEMS[name][: len(SYSTEMS[PAPER])] == SYSTEMS[PAPER] for name in more)
     assert more == {
