@@ -1,6 +1,7 @@
 """The systems of a comparison, as settings of training/train.py: one backbone, the same pairs and budget."""
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 _ALL_ALIKE = ["--own_weight", "0"]
@@ -53,15 +54,15 @@ OBJECT_IS_ROOT = ("HCL", "HyCoCLIP cones")
 
 def run_folder(output: Path, system: str, seed: int) -> Path:
     """Where a comparison keeps a run of a system, or the figures of its untrained start."""
-    return output / f"{'-'.join(re.findall('[A-Za-z]+', system))}-seed-{seed}"
+    return output / f"{'-'.join(re.findall('[A-Za-z0-9.]+', system))}-seed-{seed}"
 
 
-def check_systems(names: list[str]) -> None:
+def check_systems(names: Sequence[str], known: Collection[str] = tuple(SYSTEMS)) -> None:
     """
     Raises:
         ValueError: a system is unknown or named twice.
     """
-    if unknown := sorted(set(names) - set(SYSTEMS)):
-        raise ValueError(f"unknown systems {', '.join(unknown)}; known: {', '.join(SYSTEMS)}")
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"unknown systems {', '.join(unknown)}; known: {', '.join(known)}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"--systems names {', '.join(twice)} twice")
