@@ -56,9 +56,9 @@ def objective(
             raise ValueError("class proxies need categories and scenes")
         if categories.shape[1] != model.config.num_proxies:
             raise ValueError(
-                f"the training data have {categories.shape[1]} classes and the model has {model.config.num_proxies} class "
-                "proxies, those of the validation split where training data are streamed: both splits must list the same "
-                "classes, or train with --proxy_weight 0"
+                f"the training data have {categories.shape[1]} classes and the model has {model.config.num_proxies} "
+                "class proxies, those of the validation split where training data are streamed: both splits must list "
+                "the same classes, or train with --proxy_weight 0"
             )
         proxies = proxy_loss(
             embeds, model.proxy_embeds(), categories, scenes, model.curvature, args.geometry,
