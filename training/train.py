@@ -23,12 +23,12 @@ from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.data.files import replace_folder
-from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
+from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.feeds import Feed, make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
@@ -96,17 +96,14 @@ def main(argv: list[str] | None = None) -> None:
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
     def embed(crops: torch.Tensor) -> torch.Tensor:
-        """(n, 3, H, W) uint8 -> (n, D)"""
-        # batch statistics of a single crop do not exist: where broken images leave but one, it is shown twice
-        shown = normalise(crops if len(crops) != 1 else crops.repeat(2, 1, 1, 1), mean, std)
-        return prepared(pixel_values=shown.contiguous(memory_format=torch.channels_last)).embeds[: len(crops)]
+        return embed_crops(prepared, crops, mean, std)
 
     cache = GradientCache(embed, prepared, accelerator, args.micro_batch_size) if args.micro_batch_size else None
     if cache and batch_norms(model):
         accelerator.print(
-            f"warning: this model has batch statistics, which --micro_batch_size takes of parts of {args.micro_batch_size} "
-            "crops: the gradient is not that of the whole batch, and running statistics move once for each part. A model "
-            "without them (CLIP, ViT, DINOv2) learns as from the whole batch"
+            "warning: this model has batch statistics, which --micro_batch_size takes of parts of at most "
+            f"{args.micro_batch_size} crops: the gradient is not that of the whole batch, and running statistics move "
+            "once for each part. A model without them (CLIP, ViT, DINOv2) learns as from the whole batch"
         )
 
     progress = checkpoints.Progress(processes=accelerator.num_processes)

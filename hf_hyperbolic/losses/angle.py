@@ -56,14 +56,11 @@ def angle_loss(
         raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
     space = lorentz if geometry == "lorentz" else euclidean
 
-    def scores(rows: slice) -> tuple[Tensor, Tensor]:
+    def scores(rows: slice) -> tuple[Tensor, Tensor | None]:
         exterior = space.pairwise_exterior_angle(embeds[rows], embeds, curvature)
-        if upward == "alpha":
-            return (math.pi - exterior) / temperature, exterior / temperature
-        # the same matrix the other way round, which only the whole of it holds
-        back = exterior.T if not tile else space.pairwise_exterior_angle(embeds, embeds[rows], curvature).T
-        return (math.pi - exterior) / temperature, (math.pi - back) / temperature
+        return (math.pi - exterior) / temperature, exterior / temperature if upward == "alpha" else None
 
     if tile:
         return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where)
-    return bidirectional_info_nce(*scores(slice(None)), masks.block(), own_weight, where)
+    down, up = scores(slice(None))
+    return bidirectional_info_nce(down, down.T if up is None else up, masks.block(), own_weight, where)

@@ -37,10 +37,10 @@ def cosine_loss(
     """
     unit = F.normalize(promote(embeds)[0], dim=-1)
 
-    def scores(rows: slice) -> tuple[Tensor, Tensor]:
-        logits = unit[rows] @ unit.T / temperature
-        return logits, logits
+    def scores(rows: slice) -> tuple[Tensor, None]:
+        return unit[rows] @ unit.T / temperature, None
 
     if tile:
         return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where, directed=False)
-    return bidirectional_info_nce(*scores(slice(None)), undirected(masks.block()), own_weight, where)
+    logits, _ = scores(slice(None))
+    return bidirectional_info_nce(logits, logits, undirected(masks.block()), own_weight, where)

@@ -4,6 +4,7 @@ Started by test_gradients_of_processes.py: gradient_processes.py FOLDER PROCESSE
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from hf_hyperbolic.data.relations import SparseRelations
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import freeze_unused
+from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
@@ -59,7 +61,12 @@ def relations() -> SparseRelations:
 
 
 def crops() -> torch.Tensor:
-    return torch.randn(COUNT, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (COUNT, 3, 16, 16), dtype=torch.uint8, generator=generator)
+
+
+def embed(model: torch.nn.Module, crops: torch.Tensor) -> torch.Tensor:
+    return embed_crops(model, crops, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
 
 
 def step(
@@ -74,13 +81,10 @@ def step(
     model.zero_grad()
     args = TrainArguments(loss_tile=loss_tile, similarity_weight=0.5)
 
-    def embed(pixels: torch.Tensor) -> torch.Tensor:
-        return prepared(pixel_values=pixels).embeds
-
     start = sum(shares[: accelerator.process_index])
     mine = torch.arange(start, start + shares[accelerator.process_index])
-    cache = GradientCache(embed, prepared, accelerator, micro_batch_size) if micro_batch_size else None
-    embeds = cache.embed(crops()[mine]) if cache else embed(crops()[mine])
+    cache = GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
+    embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
     embeds, nodes = gather_embeddings(embeds, mine)
     assert nodes.tolist() == list(range(COUNT))
     related = relations()

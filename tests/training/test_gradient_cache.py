@@ -1,12 +1,13 @@
 """Gradient caching against a graph of the whole batch."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from gradient_processes import COUNT, crops, make_model, relations, step
+from gradient_processes import COUNT, crops, embed, make_model, relations, step
 from transformers import ResNetConfig
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
@@ -38,7 +39,7 @@ def with_graph(model, inputs, parts, accelerator):
     """Loss and gradients of embedding `parts` parts, their graphs kept; what caching has to equal."""
     model.zero_grad()
     with accelerator.autocast():
-        embeds = torch.cat([model(pixel_values=part).embeds for part in inputs.tensor_split(parts)])
+        embeds = torch.cat([embed(model, part) for part in inputs.tensor_split(parts)])
     loss = loss_on(model, embeds)
     loss.backward()
     return loss.detach(), gradients(model)
@@ -46,7 +47,7 @@ def with_graph(model, inputs, parts, accelerator):
 
 def cached(model, inputs, size, accelerator):
     model.zero_grad()
-    cache = GradientCache(lambda part: model(pixel_values=part).embeds, model, accelerator, size)
+    cache = GradientCache(partial(embed, model), model, accelerator, size)
     loss = loss_on(model, cache.embed(inputs))
     cache.backward(loss)
     return loss.detach(), gradients(model)
@@ -56,7 +57,9 @@ def assert_same(found, expected, rtol=1e-7, atol=1e-10):
     torch.testing.assert_close(found[0], expected[0], rtol=rtol, atol=atol)
     assert found[1].keys() == expected[1].keys()
     for name, gradient in expected[1].items():
-        torch.testing.assert_close(found[1][name], gradient, rtol=rtol, atol=atol, msg=lambda text, n=name: f"{n}: {text}")
+        torch.testing.assert_close(
+            found[1][name], gradient, rtol=rtol, atol=atol, msg=lambda text, n=name: f"{n}: {text}"
+        )
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 10, COUNT, 100])
@@ -110,24 +113,23 @@ def test_batch_statistics_are_of_a_part_and_move_once_for_each(accelerator):
 
 def test_autocast_is_the_same_in_both_passes(half_precision):
     model = make_model().float()
-    inputs = crops().float()
-    expected = with_graph(model, inputs, 3, half_precision)
-    found = cached(model, inputs, 4, half_precision)
+    expected = with_graph(model, crops(), 3, half_precision)
+    found = cached(model, crops(), 4, half_precision)
     assert torch.equal(found[0], expected[0])
     for name, gradient in expected[1].items():
         # a graph of all parts adds their gradients up in half precision
         assert (found[1][name] - gradient).norm() <= 1e-2 * gradient.norm() + 1e-5, name
     model.zero_grad()
-    exact = loss_on(model, model(pixel_values=inputs).embeds)
+    exact = loss_on(model, embed(model, crops()))
     assert exact.item() != expected[0].item(), "nothing was computed in half precision: this would be vacuous"
 
 
 def test_within_an_outer_autocast_weights_still_get_a_gradient(half_precision):
     """As in training/train.py: weights that autocast has cast without graph must not be used in the second pass."""
     model = make_model().float()
-    cache = GradientCache(lambda part: model(pixel_values=part).embeds, model, half_precision, 4)
+    cache = GradientCache(partial(embed, model), model, half_precision, 4)
     with half_precision.autocast():
-        embeds = cache.embed(crops().float())
+        embeds = cache.embed(crops())
     cache.backward(loss_on(model, embeds))
     assert all(gradients(model)[f"backbone.{name}"].abs().max() > 0 for name, p in model.backbone.named_parameters()
                if p.requires_grad and name.endswith("weight"))  # fmt: skip
@@ -136,11 +138,11 @@ def test_within_an_outer_autocast_weights_still_get_a_gradient(half_precision):
 def test_no_graph_of_the_batch_is_kept_and_one_part_is_held_at_a_time(accelerator):
     model, kept, sizes = make_model(), [], []
 
-    def embed(part):
+    def noted(part):
         sizes.append((len(part), torch.is_grad_enabled()))
-        return model(pixel_values=part).embeds
+        return embed(model, part)
 
-    cache = GradientCache(embed, model, accelerator, 4)
+    cache = GradientCache(noted, model, accelerator, 4)
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(1) or tensor, lambda tensor: tensor):
         embeds = cache.embed(crops())
     assert not kept
@@ -153,7 +155,7 @@ def test_gradients_add_to_those_that_are_there(accelerator):
     model = make_model()
     _, once = cached(model, crops(), 4, accelerator)
     once = {name: gradient.clone() for name, gradient in once.items()}
-    cache = GradientCache(lambda part: model(pixel_values=part).embeds, model, accelerator, 4)
+    cache = GradientCache(partial(embed, model), model, accelerator, 4)
     cache.backward(loss_on(model, cache.embed(crops())))
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, 2 * once[name])
@@ -175,7 +177,7 @@ def test_what_cannot_be_is_refused(accelerator):
         GradientCache(lambda part: part, model, accelerator, 0)
     with pytest.raises(ValueError, match="single crop"):
         GradientCache(lambda part: part, resnet(), accelerator, 1)
-    cache = GradientCache(lambda part: model(pixel_values=part).embeds, model, accelerator, 4)
+    cache = GradientCache(partial(embed, model), model, accelerator, 4)
     with pytest.raises(RuntimeError, match="call embed first"):
         cache.backward(torch.zeros((), requires_grad=True))
     cache.embed(crops())
