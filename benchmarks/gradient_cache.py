@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -30,7 +31,7 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
 
-BACKBONES = {
+BACKBONES: dict[str, dict[str, Any]] = {
     "vit-b-16": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
     "tiny": {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4},
 }
@@ -102,8 +103,8 @@ def main() -> None:
     where = processor() if args.cpu or not torch.cuda.is_available() else torch.cuda.get_device_name()
     print(f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}, python {platform.python_version()}")
     print(
-        f"{args.backbone} at {args.image_size} px, {args.crops} crops, mixed precision {args.mixed_precision}, loss tile "
-        f"{args.loss_tile}\n"
+        f"{args.backbone} at {args.image_size} px, {args.crops} crops, mixed precision {args.mixed_precision}, "
+        f"loss tile {args.loss_tile}\n"
     )
     print(f"{'crops at a time':>16}{'peak, MiB':>12}{'step, s':>10}{'crops/s':>10}")
     for size in args.micro_batch_size:

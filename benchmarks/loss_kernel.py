@@ -4,10 +4,10 @@
     python benchmarks/loss_kernel.py --sizes 640
     python benchmarks/loss_kernel.py --sizes 16384 --forms tiled
 
-Both dense forms hold all N x N pairs; "printed" is `acos` of the formula as papers print it, clamped as implementations
-do. Masks are part of what is timed where they are made within the loss (tiles), and stand ready otherwise. Each row is a
-process of its own: its peak is beyond what stood when the loss began, on a GPU what torch had allocated, on a CPU the
-resident set. The time is the best of `--steps`, after one that does not count.
+Both dense forms hold all N x N pairs; "printed" is `acos` of the formula as papers print it, clamped as
+implementations do. Masks are part of what is timed where they are made within the loss (tiles), and stand ready
+otherwise. Each row is a process of its own: its peak is beyond what stood when the loss began, on a GPU what torch had
+allocated, on a CPU the resident set. The time is the best of `--steps`, after one that does not count.
 """
 
 import argparse

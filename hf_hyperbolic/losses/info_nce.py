@@ -70,7 +70,7 @@ def multi_positive_info_nce(
 
 
 def row_terms(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> tuple[Tensor, Tensor]:
-    """What `multi_positive_info_nce` averages: a (N,) value a row, 0 without positives, and (N,) which rows have one."""
+    """What `multi_positive_info_nce` averages: (N,) a value for each row, 0 without positives, and which have one."""
     count = positives.sum(1)
     rows = count > 0
     # a row without candidates has no softmax; it is not counted, but its gradient must not be NaN either

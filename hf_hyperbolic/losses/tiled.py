@@ -1,8 +1,8 @@
 """Bidirectional InfoNCE tile by tile: the N x N matrices of logits and masks, and their graph, never exist.
 
-A tile is some rows against all columns. Its forward pass keeps sums, and for each column the logarithm of a sum over its
-rows; its backward pass computes the tile once more (Chen et al. 2016). Memory grows with N times the rows of a tile, and
-with N times the number of tiles.
+A tile is some rows against all columns. Its forward pass keeps sums, and for each column the logarithm of a sum over
+its rows; its backward pass computes the tile once more (Chen et al. 2016). Memory grows with N times the rows of a
+tile, and with N times the number of tiles.
 """
 
 from collections.abc import Callable
@@ -92,13 +92,12 @@ def tiled_info_nce(
         checkpoint(terms, slice(start, min(start + tile, count)), use_reentrant=False, preserve_rng_state=False)
         for start in range(0, count, tile)
     ]
-    down, up = (
-        sum(
-            share * _mean([tile_terms[direction][place] for tile_terms in found], where)
-            for place, share in enumerate(shares)
-        )
-        for direction in (0, 1)
-    )
+
+    def direction(number: int) -> Tensor:
+        means = [_mean([tile[number][place] for tile in found], where) for place in range(len(shares))]
+        return torch.stack([share * mean for share, mean in zip(shares, means, strict=True)]).sum()
+
+    down, up = direction(0), direction(1)
     return LossOutput(loss=down + up, parent_to_child=down, child_to_parent=up)
 
 

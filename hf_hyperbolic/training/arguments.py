@@ -151,8 +151,8 @@ class TrainArguments(RunArguments):
             or self.uniformity_weight
         ):
             raise ValueError(
-                "--loss_tile is of --loss angle and cosine; it does not go with --relatives negatives, --radial_weight or "
-                "--uniformity_weight, which look at all pairs at once"
+                "--loss_tile is of --loss angle and cosine; it does not go with --relatives negatives, "
+                "--radial_weight or --uniformity_weight, which look at all pairs at once"
             )
         if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
             raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")

@@ -11,8 +11,8 @@ from hf_hyperbolic.encoder import normalise
 def embed_crops(model: torch.nn.Module, crops: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Embeds crops as they come from a feed, with a graph.
 
-    Batch statistics of a single crop do not exist: it is shown twice. Where broken images leave a process none at all it
-    shows two black ones, so that it takes part in the exchange of gradients; its embeddings are none all the same.
+    Batch statistics of a single crop do not exist: it is shown twice. Where broken images leave a process none at all
+    it shows two black ones, so that it takes part in the exchange of gradients; its embeddings are none all the same.
 
     Args:
         model: a `HyperbolicCLIPVisionModel`, as it is or as `accelerator.prepare` gave it.

@@ -3,8 +3,9 @@
 A contrastive loss sees every pair of a batch, so gradients of parts do not add up to that of the whole: with smaller
 batches there are fewer negatives. But the loss needs the embeddings alone. They are computed part by part without a
 graph; the loss gives its gradient with respect to each of them; and each part is embedded once more, with the same
-dropout, to carry its share of that gradient on to the weights (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch
-Size under Memory Limited Setup"). Activations of one part are held at a time, and every crop passes forward twice.
+dropout, to carry its share of that gradient on to the weights (Gao et al. 2021, "Scaling Deep Contrastive Learning
+Batch Size under Memory Limited Setup"). Activations of one part are held at a time, and every crop
+passes forward twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class GradientCache:
     """`embed`, a loss on what it gives, then `backward`: in the place of a forward pass and `accelerator.backward`.
 
-    With several processes each has its own part of the batch, in as many parts as it needs: gradients are exchanged once,
-    in the backward pass of the last.
+    With several processes each has its own share of the batch, in as many parts as it needs: gradients are exchanged
+    once, in the backward pass of the last.
 
     Batch statistics (`batch_norms` finds them) are those of a part, in both passes: the gradient is then exact for a
     model that normalises each part by itself. Running statistics move once for each part, in the first pass.

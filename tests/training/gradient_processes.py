@@ -83,7 +83,9 @@ def step(
 
     start = sum(shares[: accelerator.process_index])
     mine = torch.arange(start, start + shares[accelerator.process_index])
-    cache = GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
+    cache = (
+        GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
+    )
     embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
     embeds, nodes = gather_embeddings(embeds, mine)
     assert nodes.tolist() == list(range(COUNT))
@@ -108,6 +110,7 @@ def main(folder: Path, processes: int) -> None:
             found = step(prepared, accelerator, shares, micro_batch_size, tile)
             name = f"{shares[0]}-{micro_batch_size}-{accelerator.process_index}.safetensors"
             save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 

@@ -15,8 +15,8 @@ WORKER = Path(__file__).with_name("gradient_processes.py")
 LAUNCHERS = {
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
     "accelerate launch": [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
+        "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
     ],
 }  # fmt: skip
 
@@ -40,7 +40,7 @@ def test_two_processes_give_the_loss_and_every_gradient_of_one(alone, tmp_path, 
         env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=500,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     for first, _ in SHARES:
