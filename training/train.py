@@ -23,14 +23,15 @@ from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.data.files import replace_folder
-from hf_hyperbolic.encoder import normalise
-from hf_hyperbolic.losses import PairMasks
+from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
+from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.feeds import Feed, make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
@@ -94,6 +95,17 @@ def main(argv: list[str] | None = None) -> None:
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     prepared, optimizer = accelerator.prepare(model, optimizer)
 
+    def embed(crops: torch.Tensor) -> torch.Tensor:
+        return embed_crops(prepared, crops, mean, std)
+
+    cache = GradientCache(embed, prepared, accelerator, args.micro_batch_size) if args.micro_batch_size else None
+    if cache and batch_norms(model):
+        accelerator.print(
+            "warning: this model has batch statistics, which --micro_batch_size takes of parts of at most "
+            f"{args.micro_batch_size} crops: the gradient is not that of the whole batch, and running statistics move "
+            "once for each part. A model without them (CLIP, ViT, DINOv2) learns as from the whole batch"
+        )
+
     progress = checkpoints.Progress(processes=accelerator.num_processes)
     peaks = [group["peak"] for group in optimizer.param_groups]
     if args.resume:
@@ -124,24 +136,25 @@ def main(argv: list[str] | None = None) -> None:
         for message in set(batch["broken"]) - broken:
             broken.add(message)
             bar.write(f"skipped {message}")
-        pixels = normalise(batch["pixel_values"].to(accelerator.device, non_blocking=True), mean, std)
+        crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
         with accelerator.autocast():
-            # batch statistics of a single crop do not exist: where broken images leave but one, it is shown twice
-            shown = pixels if len(pixels) != 1 else pixels.repeat(2, 1, 1, 1)
-            embeds = prepared(pixel_values=shown.contiguous(memory_format=torch.channels_last)).embeds[: len(pixels)]
+            embeds = cache.embed(crops) if cache else embed(crops)
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
         relations, is_scene = feed.relations(batch, nodes.cpu().numpy())
-        masks = PairMasks.from_relations(relations, embeds.device)
-        if not masks.own.any():
+        if not len(relations.own):
             raise SystemExit(
                 f"step {progress.step} has no pair to learn from: {len(broken)} images could not be read so far. Check "
                 "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
             )
-        categories, scenes = (torch.from_numpy(mask).to(embeds.device) for mask in (relations.categories, is_scene))
-        loss, parts = objective(model, embeds, masks, args, categories, scenes)
+        relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
+        masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
+        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes)
         if not math.isfinite(parts["loss"]):
             stop_with_batch(f"the loss is {parts['loss']}", feed, batch, output, accelerator, progress.step)
-        accelerator.backward(loss)
+        if cache:
+            cache.backward(loss)
+        else:
+            accelerator.backward(loss)
         if args.max_grad_norm:
             length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
             # fp16 overflows now and then, and its gradient scaler skips such a step

@@ -1,9 +1,11 @@
 """Which nodes of a batch stand in which relation: positives, and pairs that must not be negatives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.overlap import intersection_over_union
@@ -30,6 +32,72 @@ class Relations:
     cross: np.ndarray
     ignored: np.ndarray
     categories: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class SparseRelations:
+    """What the relations among n nodes follow from, without any matrix of pairs; `block` makes a part of them.
+
+    Attributes:
+        own: (p, 2) int64, the entailment pairs within images, parent and child as places in the batch.
+        duplicates: (q, 2) int64, near-duplicates of one image, each pair in both orders.
+        images: (n,) int64, which image a node lies in.
+        labels: (n,) int64, the class of a box, -1 for a full scene.
+        holds: (n, C) bool, the classes below a node.
+        cross_parents: see `RelationIndex`.
+    """
+
+    own: Tensor
+    duplicates: Tensor
+    images: Tensor
+    labels: Tensor
+    holds: Tensor
+    cross_parents: CrossParents
+
+    def to(self, device: torch.device | str) -> "SparseRelations":
+        """The same on another device; `block` then computes there."""
+        moved = {name: getattr(self, name).to(device) for name in ("own", "duplicates", "images", "labels", "holds")}
+        return replace(self, **moved)
+
+    @property
+    def categories(self) -> Tensor:
+        """(n, C) bool, see `Relations`."""
+        box = self.labels >= 0
+        categories = self.holds & ~box[:, None]
+        categories[box, self.labels[box]] = True
+        return categories
+
+    def block(self, rows: slice = slice(None), columns: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+        """`own`, `cross` and `ignored` of `Relations` for a range of rows and of columns, each (r, c) bool."""
+        labels = self.labels[columns]
+        by_category = self.holds[rows][:, labels.clamp(min=0)] & (labels >= 0)
+        cross = by_category & (self.images[rows, None] != self.images[columns])
+        if self.cross_parents == "scene":
+            cross &= (self.labels[rows] == -1)[:, None]
+        elif self.cross_parents == "none":
+            cross.zero_()
+        own = self._scatter(self.own, rows, columns)
+        # the reverse of an own pair stays a negative: a part does not entail its whole
+        reverse = self._scatter(self.own.flip(1), rows, columns)
+        ignored = (by_category & ~cross) | self._scatter(self.duplicates, rows, columns)
+        ignored &= ~(own | reverse)
+        itself = torch.arange(len(self.images), device=self.images.device)
+        ignored |= self._scatter(itself[:, None].expand(-1, 2), rows, columns)
+        return own, cross, ignored
+
+    def _scatter(self, pairs: Tensor, rows: slice, columns: slice) -> Tensor:
+        """(r, c) bool, True at those of (m, 2) `pairs` that lie in the block."""
+        (top, bottom, _), (left, right, _) = (part.indices(len(self.images)) for part in (rows, columns))
+        row, column = pairs[:, 0], pairs[:, 1]
+        inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+        found = torch.zeros(bottom - top, right - left, dtype=torch.bool, device=pairs.device)
+        found[row[inside] - top, column[inside] - left] = True
+        return found
+
+    def dense(self) -> Relations:
+        """All of it as matrices."""
+        own, cross, ignored = (mask.cpu().numpy() for mask in self.block())
+        return Relations(own=own, cross=cross, ignored=ignored, categories=self.categories.cpu().numpy())
 
 
 class RelationIndex:
@@ -67,51 +135,52 @@ class RelationIndex:
         return rows, self._descendants[np.repeat(start, lengths) + offsets]
 
     def relations(self, nodes: np.ndarray) -> Relations:
-        """Relations among (n,) `nodes`.
+        """Relations among (n,) `nodes`, as matrices.
+
+        Raises:
+            ValueError: a node occurs twice (it would be its own negative).
+        """
+        return self.sparse(nodes).dense()
+
+    def sparse(self, nodes: np.ndarray) -> SparseRelations:
+        """Relations among (n,) `nodes`, in memory that grows with n and not with its square.
 
         Raises:
             ValueError: a node occurs twice (it would be its own negative).
         """
         nodes = np.asarray(nodes, dtype=np.int64)
-        n = len(nodes)
-        if len(np.unique(nodes)) != n:
+        if len(np.unique(nodes)) != len(nodes):
             raise ValueError("the nodes of a batch must be distinct: a repeated node would be its own negative")
         rows, found = self.descendants(nodes)
+        order = np.argsort(nodes)
+        places = order[np.searchsorted(nodes, found, sorter=order).clip(max=len(nodes) - 1)]
+        present = nodes[places] == found
 
-        position = {int(node): place for place, node in enumerate(nodes)}
-        columns = np.fromiter((position.get(int(node), -1) for node in found), dtype=np.int64, count=len(found))
-        own = np.zeros((n, n), dtype=bool)
-        own[rows[columns >= 0], columns[columns >= 0]] = True
+        holds = np.zeros((len(nodes), self.hierarchy.num_classes), dtype=bool)
+        holds[rows, self.hierarchy.node_label[found]] = True  # a descendant is a box, and has a class
+        return SparseRelations(
+            own=torch.from_numpy(np.stack([rows[present], places[present]], axis=1)),
+            duplicates=torch.from_numpy(self._near_duplicates(nodes)),
+            images=torch.from_numpy(self.hierarchy.node_image[nodes].astype(np.int64)),
+            labels=torch.from_numpy(self.hierarchy.node_label[nodes].astype(np.int64)),
+            holds=torch.from_numpy(holds),
+            cross_parents=self.cross_parents,
+        )
 
-        labels = self.hierarchy.node_label[nodes]
-        holds = np.zeros((n, self.hierarchy.num_classes + 1), dtype=bool)  # the last column is the scene's label, -1
-        holds[rows, self.hierarchy.node_label[found]] = True
-        by_category = holds[:, labels]
+    def _near_duplicates(self, nodes: np.ndarray) -> np.ndarray:
+        """(q, 2) places of one image that show the same pixels: boxes of IoU above the duplicate threshold."""
         images = self.hierarchy.node_image[nodes]
-        same_image = images[:, None] == images[None, :]
-
-        cross = by_category & ~same_image
-        if self.cross_parents == "scene":
-            cross &= (labels == -1)[:, None]
-        elif self.cross_parents == "none":
-            cross &= False
-        # the reverse of an own pair stays a negative: a part does not entail its whole
-        ignored = by_category & ~own & ~cross & ~own.T
-        ignored |= self._near_duplicates(nodes, same_image) & ~own & ~own.T
-        np.fill_diagonal(ignored, True)
-        box = labels >= 0
-        categories = holds[:, :-1] & ~box[:, None]
-        categories[box, labels[box]] = True
-        return Relations(own=own, cross=cross, ignored=ignored, categories=categories)
-
-    def _near_duplicates(self, nodes: np.ndarray, same_image: np.ndarray) -> np.ndarray:
-        """Pairs of one image that show the same pixels: boxes of IoU above the hierarchy's duplicate threshold."""
-        first, second = np.nonzero(np.triu(same_image, 1))
+        order = np.argsort(images, kind="stable")
+        # each place of `order` with those after it up to the last of its image
+        end = np.searchsorted(images[order], images[order], side="right")
+        after = end - np.arange(len(nodes)) - 1
+        first = np.repeat(np.arange(len(nodes)), after)
+        second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(after) - after, after)
+        first, second = order[first], order[second]
         box = self.hierarchy.node_box[nodes]
         duplicate = intersection_over_union(box[first], box[second]) > self.hierarchy.duplicate_iou
-        result = np.zeros_like(same_image)
-        result[first[duplicate], second[duplicate]] = True
-        return result | result.T
+        pairs = np.stack([first[duplicate], second[duplicate]], axis=1)
+        return np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64)
 
 
 class CrossImageSampler:

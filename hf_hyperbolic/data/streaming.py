@@ -166,7 +166,7 @@ class StreamedBatches(IterableDataset[dict[str, Any]]):
         joined, numbers = join_hierarchies(hierarchies)
         nodes = np.concatenate([new[old] for new, old in zip(numbers, chosen, strict=True)])
         pixel_values = torch.from_numpy(np.ascontiguousarray(np.concatenate(crops).transpose(0, 3, 1, 2)))
-        relations = RelationIndex(joined, self.cross_parents).relations(nodes)
+        relations = RelationIndex(joined, self.cross_parents).sparse(nodes)
         batch = {
             "pixel_values": pixel_values,
             "nodes": nodes,

@@ -10,12 +10,15 @@ from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_i
 from hf_hyperbolic.losses.nt_xent import nt_xent_loss
 from hf_hyperbolic.losses.radial_order import radial_order_loss
 from hf_hyperbolic.losses.single_positive import single_positive_angle_loss
+from hf_hyperbolic.losses.tiled import Masks, TiledMasks
 from hf_hyperbolic.losses.uniformity import uniformity_loss
 from hf_hyperbolic.losses.vicreg import vicreg_loss
 
 __all__ = [
     "LossOutput",
+    "Masks",
     "PairMasks",
+    "TiledMasks",
     "angle_loss",
     "bidirectional_info_nce",
     "cone_loss",

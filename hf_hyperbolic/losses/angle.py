@@ -6,7 +6,8 @@ from typing import Literal
 from torch import Tensor
 
 from hf_hyperbolic import euclidean, lorentz
-from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, bidirectional_info_nce
+from hf_hyperbolic.losses.info_nce import LossOutput, Positives, bidirectional_info_nce
+from hf_hyperbolic.losses.tiled import Masks, tiled_info_nce
 
 # the angle that child -> parent maximises, at the child or at the parent
 UpwardAngle = Literal["alpha", "beta"]
@@ -22,13 +23,14 @@ CITATION = """@inproceedings{wang2025learning,
 
 def angle_loss(
     embeds: Tensor,
-    masks: PairMasks,
+    masks: Masks,
     curvature: Tensor | float,
     temperature: Tensor | float,
     geometry: str = "lorentz",
     own_weight: float = 0.0,
     where: Positives = "outside",
     upward: UpwardAngle = "alpha",
+    tile: int = 0,
 ) -> LossOutput:
     """Bidirectional multi-positive InfoNCE on exterior angles.
 
@@ -48,16 +50,17 @@ def angle_loss(
         where: the sum over positives stands; see `multi_positive_info_nce`.
         upward: the angle that child -> parent maximises. The paper's `alpha`, at the child, grows with whatever lies
             nearer the origin; `beta`, at the parent, is the one that ranks well in both directions (docs/recipe.md).
+        tile: rows of pairs at a time, so that no N x N matrix exists; 0 for all at once.
     """
     if geometry not in ("lorentz", "euclidean"):
         raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
     space = lorentz if geometry == "lorentz" else euclidean
-    exterior = space.pairwise_exterior_angle(embeds, embeds, curvature)
-    interior = math.pi - exterior
-    return bidirectional_info_nce(
-        interior / temperature,
-        (exterior if upward == "alpha" else interior.T) / temperature,
-        masks,
-        own_weight,
-        where,
-    )
+
+    def scores(rows: slice) -> tuple[Tensor, Tensor | None]:
+        exterior = space.pairwise_exterior_angle(embeds[rows], embeds, curvature)
+        return (math.pi - exterior) / temperature, exterior / temperature if upward == "alpha" else None
+
+    if tile:
+        return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where)
+    down, up = scores(slice(None))
+    return bidirectional_info_nce(down, down.T if up is None else up, masks.block(), own_weight, where)

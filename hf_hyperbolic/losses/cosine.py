@@ -3,8 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, bidirectional_info_nce
+from hf_hyperbolic.lorentz import promote
+from hf_hyperbolic.losses.info_nce import LossOutput, Positives, bidirectional_info_nce
 from hf_hyperbolic.losses.similarity_masks import undirected
+from hf_hyperbolic.losses.tiled import Masks, tiled_info_nce
 
 CITATION = """@inproceedings{khosla2020supervised,
   title = {Supervised Contrastive Learning},
@@ -17,10 +19,11 @@ CITATION = """@inproceedings{khosla2020supervised,
 
 def cosine_loss(
     embeds: Tensor,
-    masks: PairMasks,
+    masks: Masks,
     temperature: Tensor | float,
     own_weight: float = 0.0,
     where: Positives = "outside",
+    tile: int = 0,
 ) -> LossOutput:
     """Bidirectional multi-positive InfoNCE on cosine similarity, with the positives and negatives of `angle_loss`.
 
@@ -30,7 +33,14 @@ def cosine_loss(
         temperature: tau, positive.
         own_weight: see `bidirectional_info_nce`.
         where: the sum over positives stands; see `multi_positive_info_nce`.
+        tile: rows of pairs at a time, so that no N x N matrix exists; 0 for all at once.
     """
-    unit = F.normalize(embeds.float(), dim=-1)
-    logits = unit @ unit.T / temperature
-    return bidirectional_info_nce(logits, logits, undirected(masks), own_weight, where)
+    unit = F.normalize(promote(embeds)[0], dim=-1)
+
+    def scores(rows: slice) -> tuple[Tensor, None]:
+        return unit[rows] @ unit.T / temperature, None
+
+    if tile:
+        return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where, directed=False)
+    logits, _ = scores(slice(None))
+    return bidirectional_info_nce(logits, logits, undirected(masks.block()), own_weight, where)

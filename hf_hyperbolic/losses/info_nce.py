@@ -25,6 +25,10 @@ class PairMasks:
     def from_relations(cls, relations: "Relations", device: torch.device | str = "cpu") -> "PairMasks":
         return cls(*(torch.from_numpy(mask).to(device) for mask in (relations.own, relations.cross, relations.ignored)))
 
+    def block(self, rows: slice = slice(None), columns: slice = slice(None)) -> "PairMasks":
+        """Relations of a range of rows to a range of columns, (r, c) each."""
+        return PairMasks(self.own[rows, columns], self.cross[rows, columns], self.ignored[rows, columns])
+
     def relatives_as_negatives(self) -> "PairMasks":
         """Nothing is ignored but a node with itself: what is related and no positive becomes a negative.
 
@@ -61,6 +65,12 @@ def multi_positive_info_nce(
     Returns:
         0-d mean over the rows that have a positive; a zero that still carries gradient if no row has one.
     """
+    per_row, rows = row_terms(logits, positives, candidates, where)
+    return -per_row.sum() / rows.sum().clamp(min=1)
+
+
+def row_terms(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> tuple[Tensor, Tensor]:
+    """What `multi_positive_info_nce` averages: (N,) a value for each row, 0 without positives, and which have one."""
     count = positives.sum(1)
     rows = count > 0
     # a row without candidates has no softmax; it is not counted, but its gradient must not be NaN either
@@ -72,7 +82,16 @@ def multi_positive_info_nce(
         per_row = log_prob.masked_fill(~among, float("-inf")).logsumexp(1).masked_fill(~rows, 0.0)
     else:
         per_row = log_prob.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
-    return -per_row.sum() / rows.sum().clamp(min=1)
+    return per_row, rows
+
+
+def check_own_weight(own_weight: float) -> None:
+    """
+    Raises:
+        ValueError: it lies outside [0, 1].
+    """
+    if not 0 <= own_weight <= 1:
+        raise ValueError(f"own_weight must lie in [0, 1], got {own_weight}")
 
 
 def bidirectional_info_nce(
@@ -94,8 +113,7 @@ def bidirectional_info_nce(
             particular to an image.
         where: see `multi_positive_info_nce`.
     """
-    if not 0 <= own_weight <= 1:
-        raise ValueError(f"own_weight must lie in [0, 1], got {own_weight}")
+    check_own_weight(own_weight)
 
     def direction(logits: Tensor, own: Tensor, cross: Tensor, ignored: Tensor) -> Tensor:
         loss = logits.new_zeros(())

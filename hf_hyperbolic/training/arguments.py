@@ -86,6 +86,13 @@ class TrainArguments(RunArguments):
         default=0.25, metadata={"help": "share of that contrast that looks at pairs of one image alone"}
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
+    loss_tile: int = field(
+        default=0,
+        metadata={
+            "help": "rows of pairs that the angle and the cosine loss hold at a time: memory no longer grows with the "
+            "square of the batch, and the loss takes longer; 0 for all at once"
+        },
+    )
     temperature_init: float = field(default=0.1, metadata={"help": "initial tau"})
     temperature_min: float = field(default=0.01, metadata={"help": "tau is not learnt below this"})
 
@@ -96,6 +103,15 @@ class TrainArguments(RunArguments):
     parents_measure: str | None = field(default=None, metadata={"help": "ranks child -> parent; default as above"})
 
     # optimisation
+    micro_batch_size: int = field(
+        default=0,
+        metadata={
+            "help": "crops that a process holds activations of: a batch is embedded in parts of at most this many, "
+            "twice, and learnt from as one (gradient caching); 0 for all at once. The gradient is that of the whole "
+            "batch, but where the model has batch statistics (ResNet, --projection_norm batchnorm): these are then of "
+            "a part, and move once for each"
+        },
+    )
     backbone_learning_rate: float | None = field(default=None, metadata={"help": "peak for the backbone, if another"})
     adam_beta1: float = field(default=0.9)
     adam_beta2: float = field(default=0.999)
@@ -115,6 +131,7 @@ class TrainArguments(RunArguments):
             }
         )
         self._check_at_least(1, "projection_dim")
+        self._check_at_least(0, "loss_tile", "micro_batch_size")
         self._check_at_least(0, "similarity_weight", "proxy_weight", "radial_weight", "uniformity_weight")
         self._check_shares("own_weight", "similarity_own_weight", "class_exponent")
         for name in ("children_measure", "parents_measure"):
@@ -127,6 +144,16 @@ class TrainArguments(RunArguments):
             raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
         if self.loss not in ("angle", "cosine") and self.positives != "outside":
             raise ValueError(f"--positives is of the angle and the cosine loss; --loss {self.loss} has its own")
+        if self.loss_tile and (
+            self.loss not in ("angle", "cosine")
+            or self.relatives == "negatives"
+            or self.radial_weight
+            or self.uniformity_weight
+        ):
+            raise ValueError(
+                "--loss_tile is of --loss angle and cosine; it does not go with --relatives negatives, "
+                "--radial_weight or --uniformity_weight, which look at all pairs at once"
+            )
         if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
             raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")
         if self.mated_boxes_per_scene and not self.mates_per_box:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from hf_hyperbolic.data.batches import BatchPlan, BatchSampler, CropBatches
 from hf_hyperbolic.data.exported import export_settings
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.data.relations import RelationIndex, Relations
+from hf_hyperbolic.data.relations import RelationIndex, SparseRelations
 from hf_hyperbolic.data.row_hierarchies import join_hierarchies
 from hf_hyperbolic.data.streaming import StreamedBatches
 from hf_hyperbolic.training.arguments import TrainArguments
@@ -35,7 +35,7 @@ class Feed(Protocol):
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
         """Batches of this process, from `step` to the last."""
 
-    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[SparseRelations, np.ndarray]:
         """Relations among (n,) gathered `nodes`, in order of rank, and (n,) bool: which are full scenes."""
 
     def describe(self, batch: dict[str, Any]) -> list[str]:
@@ -73,8 +73,8 @@ class TableFeed:
             )
         )  # fmt: skip
 
-    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
-        return self._relations.relations(nodes), self.hierarchy.node_label[nodes] == -1
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[SparseRelations, np.ndarray]:
+        return self._relations.sparse(nodes), self.hierarchy.node_label[nodes] == -1
 
     def describe(self, batch: dict[str, Any]) -> list[str]:
         return _described(self.hierarchy, batch["nodes"], self._image_ids)
@@ -106,7 +106,7 @@ class StreamFeed:
         )  # fmt: skip
         return islice(iter(loader), self._args.max_steps - step)
 
-    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[Relations, np.ndarray]:
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[SparseRelations, np.ndarray]:
         # node numbers are those of each process's own batch
         self._batches.consumed(batch)
         everyone = gather_object([(batch["hierarchy"], np.asarray(batch["nodes"]))])
@@ -114,7 +114,7 @@ class StreamFeed:
             return batch["relations"], batch["hierarchy"].node_label[batch["nodes"]] == -1
         hierarchy, numbers = join_hierarchies([hierarchy for hierarchy, _ in everyone])
         joined = np.concatenate([new[own] for new, (_, own) in zip(numbers, everyone, strict=True)])
-        relations = RelationIndex(hierarchy, self._args.cross_parents).relations(joined)
+        relations = RelationIndex(hierarchy, self._args.cross_parents).sparse(joined)
         return relations, hierarchy.node_label[joined] == -1
 
     def describe(self, batch: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from hf_hyperbolic.losses import (
     LossOutput,
-    PairMasks,
+    Masks,
     angle_loss,
     cone_loss,
     cosine_loss,
@@ -24,7 +24,7 @@ from hf_hyperbolic.training.arguments import TrainArguments
 def objective(
     model: HyperbolicCLIPVisionModel,
     embeds: Tensor,
-    masks: PairMasks,
+    masks: Masks,
     args: TrainArguments,
     categories: Tensor | None = None,
     scenes: Tensor | None = None,
@@ -37,7 +37,7 @@ def objective(
     and a `similarity_weight`; and the terms that a study adds.
     """
     if args.relatives == "negatives":
-        masks = masks.relatives_as_negatives()
+        masks = masks.block().relatives_as_negatives()
     found = _main_loss(model, embeds, masks, args)
     # one direction alone is the paper's ablation of the bidirectional loss
     loss = found.loss if args.directions == "both" else getattr(found, args.directions)
@@ -47,7 +47,7 @@ def objective(
     }
     if args.loss == "angle" and args.similarity_weight:
         similarity = cosine_loss(
-            embeds, masks, args.similarity_temperature, args.similarity_own_weight, _positives(args)
+            embeds, masks, args.similarity_temperature, args.similarity_own_weight, _positives(args), args.loss_tile
         ).loss
         loss = loss + args.similarity_weight * similarity
         parts["loss_similarity"] = similarity.item()
@@ -68,7 +68,7 @@ def objective(
         loss = loss + args.proxy_weight * proxies
         parts["loss_proxies"] = proxies.item()
     if args.radial_weight:
-        order = radial_order_loss(model.radii(embeds), masks.own)
+        order = radial_order_loss(model.radii(embeds), masks.block().own)
         loss = loss + args.radial_weight * order
         parts["loss_radial"] = order.item()
     if args.uniformity_weight:
@@ -78,23 +78,25 @@ def objective(
     return loss, {"loss": loss.item(), **parts}
 
 
-def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: PairMasks, args: TrainArguments) -> LossOutput:
+def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: Masks, args: TrainArguments) -> LossOutput:
     curvature, temperature, own = model.curvature, model.temperature, args.own_weight
     match args.loss:
         case "angle":
             upward: UpwardAngle = "beta" if args.upward_angle == "beta" else "alpha"
-            return angle_loss(embeds, masks, curvature, temperature, args.geometry, own, _positives(args), upward)
+            return angle_loss(
+                embeds, masks, curvature, temperature, args.geometry, own, _positives(args), upward, args.loss_tile
+            )
         case "single_positive":
-            return single_positive_angle_loss(embeds, masks, curvature, temperature, args.geometry)
+            return single_positive_angle_loss(embeds, masks.block(), curvature, temperature, args.geometry)
         case "cosine":
-            return cosine_loss(embeds, masks, temperature, own, _positives(args))
+            return cosine_loss(embeds, masks, temperature, own, _positives(args), args.loss_tile)
         case "hcl":
-            return hcl_loss(embeds, masks, curvature, temperature, own_weight=own)
+            return hcl_loss(embeds, masks.block(), curvature, temperature, own_weight=own)
         case "meru":
-            return cone_loss(embeds, masks, curvature, temperature, own_weight=own)
+            return cone_loss(embeds, masks.block(), curvature, temperature, own_weight=own)
         case "hycoclip":
             return cone_loss(
-                embeds, masks, curvature, temperature, HYCOCLIP_ENTAILMENT_WEIGHT, HYCOCLIP_APERTURE_SCALE,
+                embeds, masks.block(), curvature, temperature, HYCOCLIP_ENTAILMENT_WEIGHT, HYCOCLIP_APERTURE_SCALE,
                 part_is_parent=True, own_weight=own,
             )  # fmt: skip
     raise ValueError(f"unknown loss {args.loss!r}")

@@ -62,6 +62,20 @@ def test_relations_equal_the_definition_pair_by_pair(seed, cross_parents):
         assert set(np.flatnonzero(found.categories[i]).tolist()) == stands_for
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["scene", "all", "none"]), st.data())
+def test_blocks_are_parts_of_the_matrices(seed, cross_parents, data):
+    hierarchy = build_hierarchy(random_table(seed))
+    nodes = np.random.default_rng(seed).permutation(len(hierarchy.node_image))
+    sparse = RelationIndex(hierarchy, cross_parents).sparse(nodes)
+    dense = sparse.dense()
+    rows, columns = (
+        slice(*sorted(data.draw(st.tuples(st.integers(0, len(nodes)), st.integers(0, len(nodes)))))) for _ in range(2)
+    )
+    for found, name in zip(sparse.block(rows, columns), ("own", "cross", "ignored"), strict=True):
+        np.testing.assert_array_equal(found.numpy(), getattr(dense, name)[rows, columns], err_msg=name)
+
+
 def test_a_repeated_node_is_refused():
     hierarchy = build_hierarchy(random_table(0))
     with pytest.raises(ValueError, match="distinct"):

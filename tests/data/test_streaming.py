@@ -183,7 +183,9 @@ def test_crops_and_relations_are_those_of_the_table(shards, table, hierarchy):
         np.testing.assert_array_equal(batch["pixel_values"].numpy().transpose(0, 2, 3, 1), expected)
         relations = index.relations(nodes)
         for name in ("own", "cross", "ignored"):
-            np.testing.assert_array_equal(getattr(batch["relations"], name), getattr(relations, name), err_msg=name)
+            np.testing.assert_array_equal(
+                getattr(batch["relations"].dense(), name), getattr(relations, name), err_msg=name
+            )
     assert drawn > IMAGES
 
 

@@ -24,6 +24,7 @@ def test_streamed_batches_of_two_processes_are_related_as_one(ranks, monkeypatch
     (feed, first), (_, second) = ranks
     assert not set(first["image_ids"]) & set(second["image_ids"])
     relations, is_scene = feed.relations(first, np.concatenate([first["nodes"], second["nodes"]]))
+    relations = relations.dense()
 
     # image, label and ancestors of each node, written out by hand
     nodes = []

@@ -178,6 +178,22 @@ def test_a_hierarchy_the_other_way_round_is_not_judged_by_the_angle_at_the_whole
     assert ranking_measures(TrainArguments(loss="single_positive"))["pairs"] == "beta"
 
 
+@pytest.mark.parametrize("loss", ["angle", "cosine"])
+def test_tiles_give_the_loss_of_the_whole(model, batch, loss):
+    embeds, masks = batch
+    settings = {"loss": loss, "proxy_weight": 0.0, "similarity_weight": 0.5}
+    whole = objective(model, embeds, masks, TrainArguments(**settings))[1]
+    assert objective(model, embeds, masks, TrainArguments(**settings, loss_tile=4))[1] == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "other", [{"loss": "meru"}, {"relatives": "negatives"}, {"radial_weight": 1.0}, {"uniformity_weight": 1.0}]
+)
+def test_tiles_of_a_loss_that_looks_at_all_pairs_at_once_are_refused(other):
+    with pytest.raises(ValueError, match="--loss_tile"):
+        TrainArguments(loss_tile=64, **other)
+
+
 def test_settings_of_other_systems_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="needs --geometry lorentz"):
         TrainArguments(loss="meru", geometry="euclidean")

@@ -103,6 +103,38 @@ def test_two_processes_give_the_losses_of_one(data, tmp_path, train, small, conf
     assert logged("two")[0] == pytest.approx(logged("one")[0], rel=1e-5)
 
 
+def test_parts_and_tiles_give_the_losses_of_the_whole_batch(data, tmp_path, train, small):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+    torch.manual_seed(0)
+    CLIPVisionModel(CLIPVisionConfig(**sizes)).save_pretrained(tmp_path / "vit")
+    settings = [*small, "--backbone", tmp_path / "vit", "--mixed_precision", "no", "--learning_rate", "1e-4"]
+    settings += ["--max_steps", "4"]
+    train("--data", data, "--output_dir", tmp_path / "whole", *settings)
+    parts = ["--micro_batch_size", "5", "--loss_tile", "3"]
+    printed = train("--data", data, "--output_dir", tmp_path / "parts", *settings, *parts)
+    assert "batch statistics" not in printed
+    found, expected = (
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()
+            if "loss_" in line
+        ]
+        for run in ("parts", "whole")
+    )
+    assert len(expected) == 4
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_parts_of_a_model_with_batch_statistics_come_with_a_warning(data, tmp_path, train, small):
+    few = ["--max_steps", "1", "--micro_batch_size", "6"]
+    printed = train("--data", data, "--output_dir", tmp_path / "run", *small, *few)
+    assert "this model has batch statistics" in printed
+    printed = train(
+        "--data", data, "--output_dir", tmp_path / "one", *small, "--micro_batch_size", "1", succeeds=False
+    )  # fmt: skip
+    assert "--micro_batch_size must be at least 2" in printed
+
+
 @pytest.mark.parametrize("arguments", [("--loss", "cosine"), ("--geometry", "euclidean"), ("--own_weight", "0.5")])
 def test_variants_train(data, tmp_path, arguments, train, small):
     few = ["--max_steps", "2"]

@@ -1,0 +1,135 @@
+"""The tiled loss against the dense one: value, gradients, and that no matrix of pairs is made."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hf_hyperbolic.data.relations import SparseRelations
+from hf_hyperbolic.losses import PairMasks, TiledMasks, angle_loss, cosine_loss
+
+LOSSES = ("lorentz alpha", "lorentz beta", "euclidean alpha", "euclidean beta", "cosine")
+
+
+def loss_of(kind, embeds, masks, curvature, temperature, own_weight, where="outside", tile=0):
+    if kind == "cosine":
+        return cosine_loss(embeds, masks, temperature, own_weight, where, tile)
+    geometry, upward = kind.split()
+    return angle_loss(embeds, masks, curvature, temperature, geometry, own_weight, where, upward, tile)
+
+
+def values_and_gradients(kind, embeds, masks, **settings):
+    leaves = [embeds.clone(), torch.tensor(0.7, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    found = loss_of(kind, leaves[0], masks, leaves[1], leaves[2], **settings)
+    gradients = torch.autograd.grad(found.loss, leaves, allow_unused=True, materialize_grads=True)
+    return [found.loss.detach(), found.parent_to_child.detach(), found.child_to_parent.detach(), *gradients]
+
+
+def random_relations(n, seed, cross_parents="scene", images=4, classes=5):
+    """A consistent set: boxes below the scene of their image and now and then below one another."""
+    rng = np.random.default_rng(seed)
+    image = np.sort(rng.integers(0, images, n))
+    labels = rng.integers(0, classes, n)
+    labels[np.unique(image, return_index=True)[1]] = -1
+    parent, child = np.nonzero((image[:, None] == image) & np.triu(rng.random((n, n)) < 0.6, 1) & (labels >= 0))
+    holds = np.zeros((n, classes), dtype=bool)
+    holds[parent, labels[child]] = True
+    holds |= (labels == -1)[:, None] & (rng.random((n, classes)) < 0.3)  # of boxes that are not in the batch
+    twins = np.argwhere(np.triu((image[:, None] == image) & (rng.random((n, n)) < 0.1), 1))
+    return SparseRelations(
+        own=torch.from_numpy(np.stack([parent, child], axis=1)),
+        duplicates=torch.from_numpy(np.concatenate([twins, twins[:, ::-1]])),
+        images=torch.from_numpy(image),
+        labels=torch.from_numpy(labels),
+        holds=torch.from_numpy(holds),
+        cross_parents=cross_parents,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(2, 13),
+    tile=st.integers(1, 15),
+    seed=st.integers(0, 10_000),
+    kind=st.sampled_from(LOSSES),
+    own_weight=st.sampled_from([0.0, 0.75, 1.0]),
+    where=st.sampled_from(["outside", "inside"]),
+    cross_parents=st.sampled_from(["scene", "all", "none"]),
+)
+def test_tiles_give_the_loss_and_the_gradients_of_the_whole(n, tile, seed, kind, own_weight, where, cross_parents):
+    relations = random_relations(n, seed, cross_parents)
+    embeds = torch.randn(n, 4, dtype=torch.float64, generator=torch.manual_seed(seed))
+    dense = PairMasks.from_relations(relations.dense())
+    expected = values_and_gradients(kind, embeds, dense, own_weight=own_weight, where=where)
+    for masks in (TiledMasks(relations), dense):
+        found = values_and_gradients(kind, embeds, masks, own_weight=own_weight, where=where, tile=tile)
+        for value, wanted in zip(found, expected, strict=True):
+            torch.testing.assert_close(value, wanted, rtol=1e-8, atol=1e-8)
+
+
+def test_the_relations_of_these_tests_are_not_vacuous():
+    relations = random_relations(13, 3)
+    own, cross, ignored = relations.block()
+    assert own.any()
+    assert cross.any()
+    assert ignored.sum() > 13
+    assert len(relations.duplicates)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that any operation gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return result
+
+
+@pytest.mark.parametrize("kind", ["lorentz beta", "cosine"])
+def test_no_matrix_of_all_pairs_is_made_forward_or_backward(kind):
+    n, tile = 96, 12
+    relations = random_relations(n, 0, images=30)
+    embeds = torch.randn(n, 4, generator=torch.manual_seed(0)).requires_grad_()
+    sizes = {}
+    for rows in (0, tile):
+        with LargestTensor() as largest:
+            loss_of(kind, embeds, TiledMasks(relations), 1.0, 0.1, 0.75, tile=rows).loss.backward()
+        sizes[rows] = largest.elements
+    assert sizes[0] == n * n, "the dense loss makes one: otherwise this would be vacuous"
+    assert sizes[tile] == n * tile, sizes
+
+
+def test_tiles_keep_nothing_of_a_tile_until_backward():
+    n, tile, kept = 64, 16, []
+    relations = random_relations(n, 0, images=20)
+    embeds = torch.randn(n, 4, generator=torch.manual_seed(0)).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
+        loss_of("lorentz beta", embeds, TiledMasks(relations), 1.0, 0.1, 0.75, tile=tile)
+    assert max(kept, default=0) < n * tile
+
+
+def test_without_any_pair_the_loss_is_zero_and_carries_a_gradient():
+    nothing = torch.zeros(3, 3, dtype=torch.bool)
+    embeds = torch.randn(3, 2, requires_grad=True)
+    found = angle_loss(embeds, PairMasks(nothing, nothing, torch.eye(3, dtype=torch.bool)), 1.0, 0.1, tile=2)
+    found.loss.backward()
+    assert found.loss.item() == 0
+    assert torch.equal(embeds.grad, torch.zeros(3, 2))
+
+
+def test_bad_tiles_and_weights_are_refused():
+    masks = TiledMasks(random_relations(4, 0))
+    with pytest.raises(ValueError, match="at least 1 row"):
+        angle_loss(torch.ones(4, 2), masks, 1.0, 0.1, tile=-1)
+    with pytest.raises(ValueError, match="own_weight must lie"):
+        cosine_loss(torch.ones(4, 2), masks, 0.1, own_weight=1.5, tile=2)

@@ -1,0 +1,118 @@
+"""One training step of a fixed batch, alone or as one of several processes: its loss and all gradients.
+
+Started by test_gradients_of_processes.py: gradient_processes.py FOLDER PROCESSES
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+from transformers import CLIPVisionConfig
+
+from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
+from hf_hyperbolic.data.relations import SparseRelations
+from hf_hyperbolic.losses import PairMasks, TiledMasks
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.backbones import freeze_unused
+from hf_hyperbolic.training.embed_crops import embed_crops
+from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.gradient_cache import GradientCache
+from hf_hyperbolic.training.objective import objective
+
+COUNT, CLASSES = 11, 3
+# crops of each of two processes: alike but for one, uneven, and none at all
+SHARES = ((6, 5), (8, 3), (11, 0))
+# crops at a time, rows of the loss at a time
+STEPS = ((0, 0), (2, 0), (4, 3))
+
+
+def make_model(dropout: float = 0.0) -> HyperbolicCLIPVisionModel:
+    """A small ViT in float64, with class proxies; its scalars stand where they have a gradient."""
+    backbone = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8,
+        attention_dropout=dropout,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = HyperbolicCLIPVisionConfig(
+        backbone_config=backbone, projection_dim=6, num_proxies=CLASSES, temperature_init=0.2, curvature_init=0.7
+    )
+    model = HyperbolicCLIPVisionModel(config).double()
+    freeze_unused(model, 16)
+    return model.train()
+
+
+def relations() -> SparseRelations:
+    """Two scenes with boxes, 1 and 2 within one another, and two boxes of further images."""
+    own = torch.tensor([[0, 1], [0, 2], [0, 3], [1, 2], [4, 5], [4, 6], [4, 7], [4, 8]])
+    labels = torch.tensor([-1, 0, 1, 2, -1, 0, 0, 1, 2, 1, 0])
+    holds = torch.zeros(COUNT, CLASSES, dtype=torch.bool)
+    holds[own[:, 0], labels[own[:, 1]]] = True
+    return SparseRelations(
+        own=own,
+        duplicates=torch.tensor([[5, 6], [6, 5]]),
+        images=torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 3]),
+        labels=labels,
+        holds=holds,
+        cross_parents="scene",
+    )
+
+
+def crops() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (COUNT, 3, 16, 16), dtype=torch.uint8, generator=generator)
+
+
+def embed(model: torch.nn.Module, crops: torch.Tensor) -> torch.Tensor:
+    return embed_crops(model, crops, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+
+
+def step(
+    prepared: torch.nn.Module,
+    accelerator: Accelerator,
+    shares: tuple[int, ...] = (COUNT,),
+    micro_batch_size: int = 0,
+    loss_tile: int = 0,
+) -> dict[str, torch.Tensor]:
+    """Loss and gradients by name, as training/train.py comes to them; every gradient must be there."""
+    model = accelerator.unwrap_model(prepared)
+    model.zero_grad()
+    args = TrainArguments(loss_tile=loss_tile, similarity_weight=0.5)
+
+    start = sum(shares[: accelerator.process_index])
+    mine = torch.arange(start, start + shares[accelerator.process_index])
+    cache = (
+        GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
+    )
+    embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
+    embeds, nodes = gather_embeddings(embeds, mine)
+    assert nodes.tolist() == list(range(COUNT))
+    related = relations()
+    masks = TiledMasks(related) if loss_tile else PairMasks(*related.block())
+    loss, _ = objective(model, embeds, masks, args, related.categories, related.labels == -1)
+    if cache:
+        cache.backward(loss)
+    else:
+        accelerator.backward(loss)
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert all(parameter.grad is not None for parameter in named.values())
+    return {"loss": loss.detach(), **{name: parameter.grad.clone() for name, parameter in named.items()}}
+
+
+def main(folder: Path, processes: int) -> None:
+    accelerator = Accelerator(cpu=True)
+    assert accelerator.num_processes == processes, f"{accelerator.num_processes} process(es), expected {processes}"
+    prepared = accelerator.prepare(make_model())
+    for shares in SHARES:
+        for micro_batch_size, tile in STEPS:
+            found = step(prepared, accelerator, shares, micro_batch_size, tile)
+            name = f"{shares[0]}-{micro_batch_size}-{accelerator.process_index}.safetensors"
+            save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

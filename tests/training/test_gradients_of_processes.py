@@ -1,0 +1,55 @@
+"""A step of two gloo processes, however started, against that of one: loss and gradients of every parameter."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from gradient_processes import SHARES, STEPS, make_model, step
+from safetensors.torch import load_file
+
+WORKER = Path(__file__).with_name("gradient_processes.py")
+LAUNCHERS = {
+    "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
+    "accelerate launch": [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
+        "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, torch.Tensor]:
+    found = step(make_model(), Accelerator(cpu=True))
+    assert {"log_curvature", "log_temperature", "log_alpha", "class_proxies", "projection.0.weight"} < found.keys()
+    assert any(name.startswith("backbone.") for name in found)
+    zero = [name for name, gradient in found.items() if not gradient.abs().max() > 1e-6]
+    # softmax does not see what is added to all keys alike
+    assert all(name.endswith("k_proj.bias") for name in zero), f"of these equality would say nothing: {zero}"
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_give_the_loss_and_every_gradient_of_one(alone, tmp_path, launcher):
+    finished = subprocess.run(
+        [*LAUNCHERS[launcher], str(WORKER), str(tmp_path), "2"],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for first, _ in SHARES:
+        for micro_batch_size, _ in STEPS:
+            for rank in range(2):
+                found = load_file(tmp_path / f"{first}-{micro_batch_size}-{rank}.safetensors")
+                assert found.keys() == alone.keys()
+                for name, value in found.items():
+                    where = f"{name}, {first} crops in the first process, {micro_batch_size} at a time"
+                    torch.testing.assert_close(
+                        value, alone[name], rtol=1e-6, atol=1e-9, msg=lambda text, where=where: f"{where}: {text}"
+                    )
