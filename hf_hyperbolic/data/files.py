@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -38,3 +39,9 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file aside and renames it."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

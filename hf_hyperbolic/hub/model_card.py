@@ -1,0 +1,307 @@
+"""The model card: `model_card.md`, filled in from the files of a run. What is not known is left out or said so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors import safe_open
+
+from hf_hyperbolic import __version__
+from hf_hyperbolic.encoder import ranking_measures
+from hf_hyperbolic.hub.card_code import (
+    code_table,
+    function_of,
+    imported_packages,
+    modules_of,
+    scoring_functions,
+)
+from hf_hyperbolic.hub.emissions import Emissions
+from hf_hyperbolic.hub.evaluations import Evaluation
+from hf_hyperbolic.hub.run import TrainedModel, hub_name, public_settings
+from hf_hyperbolic.report.numbers import figure_name, measure_name
+from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
+from hf_hyperbolic.training.backbones import FROM_SCRATCH
+
+TEMPLATE = Path(__file__).with_name("model_card.md")
+UNKNOWN_LICENSE = "unknown"
+_TAGS = ["hyperbolic", "hierarchy", "image-retrieval", "entailment", "custom_code", "arxiv:2411.17490"]
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says beyond the files of the run.
+
+    Attributes:
+        repo_id: "user/name".
+        license: of the weights, as the Hub abbreviates it; None for what is known of it.
+        datasets: names on the Hub of what it was trained on, beyond the one the run names itself.
+        emissions: of training.
+        revision: commit that weights and code are pinned to in the snippets; None before there is one.
+        left_out: why evaluations were left out, a sentence each.
+    """
+
+    repo_id: str
+    license: str | None = None
+    datasets: Sequence[str] = ()
+    emissions: Emissions | None = None
+    revision: str | None = None
+    left_out: Sequence[str] = field(default=())
+
+
+def model_card(
+    model: TrainedModel,
+    evaluations: Sequence[Evaluation],
+    facts: CardFacts,
+    training: str | None = None,
+    disk: str | None = None,
+) -> str:
+    """The text of the card with its front matter.
+
+    Args:
+        model: that it is of.
+        evaluations: of it; where there are none the card says so.
+        facts: see there.
+        training: path in the repository of the picture of the training curves.
+        disk: of the picture of the Poincare disk.
+
+    Raises:
+        ValueError: a file of the run is damaged.
+    """
+    settings, config = public_settings(model.settings), model.config
+    hyperbolic = config["geometry"] == "lorentz"
+    measures = ranking_measures(settings, config["geometry"])
+    angle = "beta" if hyperbolic else "euclidean_beta"
+    scored = {**measures, "proxies": "cosine" if settings.get("loss") == "cosine" else angle}
+    if not config.get("num_proxies"):
+        del scored["proxies"]
+    limits = [*_own_limits(settings)]
+    for evaluation in evaluations[:1]:
+        limits += evaluation.limits(settings)
+    with_disk = next((found for found in evaluations if found.disk), None)
+    card = ModelCard.from_template(
+        _front_matter(model, evaluations, facts),
+        template_path=str(TEMPLATE),
+        title=facts.repo_id.rpartition("/")[2],
+        repo_id=facts.repo_id,
+        revision=facts.revision,
+        hyperbolic=hyperbolic,
+        space="hyperbolic" if hyperbolic else "Euclidean",
+        curvature=f"{curvature_of(model):.3f}" if hyperbolic else None,
+        dim=config["projection_dim"],
+        children_words=measure_name(measures["children"]),
+        parents_words=measure_name(measures["parents"]),
+        children=function_of(measures["children"]),
+        parents=function_of(measures["parents"]),
+        of_proxies=function_of(scored.get("proxies", angle)),
+        modules=modules_of(scored.values()),
+        functions=scoring_functions(scored).rstrip(),
+        proxies=config.get("num_proxies", 0),
+        context=settings.get("context"),
+        what=_what(model, settings),
+        evaluations=[_section(evaluation) for evaluation in evaluations],
+        left_out="; ".join(facts.left_out),
+        disk=disk if with_disk else None,
+        disk_of=_called(with_disk) if with_disk else None,
+        recipe=_recipe(model, settings),
+        changed=_changed(settings),
+        training=training,
+        emissions=facts.emissions,
+        data=_data(model, settings, facts),
+        limits=limits,
+        code=markdown_table(["file", "lines", "SHA-256"], code_table(model.code)),
+        packages=", ".join(imported_packages(model.code)),
+        version=__version__,
+    )
+    return str(card).rstrip() + "\n"
+
+
+def curvature_of(model: TrainedModel) -> float:
+    """c of the hyperboloid of curvature -c, from the weights, without loading the model."""
+    for file in model.weights:
+        with safe_open(file, framework="pt") as tensors:
+            if "log_curvature" in tensors.keys():  # noqa: SIM118 - no mapping
+                low, high = model.config["curvature_bounds"]
+                return min(max(tensors.get_tensor("log_curvature").double().exp().item(), low), high)
+    raise ValueError(f"{model.folder} has no curvature among its weights: is it whole?")
+
+
+def parameters_of(model: TrainedModel) -> int:
+    """How many numbers the weights hold."""
+    total = 0
+    for file in model.weights:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                count = 1
+                for side in tensors.get_slice(name).get_shape():
+                    count *= side
+                total += count
+    return total
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def default_license(settings: dict[str, Any]) -> str:
+    """That of this library where nothing else went into the weights, else unknown."""
+    own = settings.get("data") == "scenes" and settings.get("backbone") in FROM_SCRATCH
+    return "apache-2.0" if own else UNKNOWN_LICENSE
+
+
+def _front_matter(model: TrainedModel, evaluations: Sequence[Evaluation], facts: CardFacts) -> ModelCardData:
+    settings = public_settings(model.settings)
+    datasets = [name for name in (hub_name(model.settings.get("data")), *facts.datasets) if name]
+    extra: dict[str, Any] = {}
+    if facts.emissions:
+        extra["co2_eq_emissions"] = {"emissions": facts.emissions.grams, "source": facts.emissions.source}
+    return ModelCardData(
+        license=facts.license or default_license(settings),
+        library_name="transformers",
+        pipeline_tag="image-feature-extraction",
+        tags=_TAGS,
+        base_model=hub_name(model.settings.get("backbone")),
+        datasets=list(dict.fromkeys(datasets)) or None,
+        model_name=facts.repo_id.rpartition("/")[2],
+        eval_results=[result for evaluation in evaluations for result in _results(evaluation)] or None,
+        **extra,
+    )
+
+
+def _results(evaluation: Evaluation) -> list[EvalResult]:
+    name = _data_name(evaluation.data)
+    return [
+        EvalResult(
+            task_type="image-feature-extraction",
+            task_name="Hierarchical image retrieval",
+            dataset_type=hub_name(evaluation.data) or name.lower().replace(" ", "-"),
+            dataset_name=name,
+            dataset_split=evaluation.split,
+            metric_type="_".join(row.headline.path).translate(str.maketrans("", "", "{}")),
+            metric_name=f"{row.headline.title}, {figure_name(row.headline.figure)}",
+            metric_value=row.entry["value"],
+            metric_args={
+                key: value
+                for key, value in {"measure": row.measure, **_known(row.entry)}.items()
+                if value is not None
+            },
+        )
+        for row in evaluation.rows()
+    ]
+
+
+def _known(entry: Any) -> dict[str, Any]:
+    return {name: entry.get(name) for name in ("low", "high", "chance", "ceiling")}
+
+
+def _section(evaluation: Evaluation) -> dict[str, str]:
+    counts, measures = evaluation.counts, evaluation.measures[evaluation.main]
+    about = (
+        f"{counts['images']:,} images with {counts['boxes']:,} boxes of {counts['classes']:,} classes. From a whole to "
+        f"its parts by {measure_name(measures['children'])}, from a part to its wholes by "
+        f"{measure_name(measures['parents'])}; pairs are told by {measure_name(measures['pairs'])}."
+    )
+    if evaluation.chosen_on_it:
+        about += " **The model was chosen among its checkpoints on this very split**, which flatters it a little."
+    head = ["figure", "value", "95 % interval", "chance", "best possible", *evaluation.others]
+    return {
+        "title": _called(evaluation)[0].upper() + _called(evaluation)[1:],
+        "about": about,
+        "table": markdown_table(head, [row.cells() for row in evaluation.rows()]),
+    }
+
+
+def _called(evaluation: Evaluation) -> str:
+    return f"{_data_name(evaluation.data)}, split {evaluation.split}"
+
+
+def _data_name(data: str | None) -> str:
+    if data == "scenes":
+        return "embedded scenes"
+    return str(hub_name(data) or Path(str(data)).name)
+
+
+def _what(model: TrainedModel, settings: dict[str, Any]) -> str:
+    config = model.config
+    millions = parameters_of(model) / 1e6
+    parts = [
+        f"The backbone is a {config['backbone_config']['model_type']}; a projection takes its pooled feature to "
+        f"{config['projection_dim']} dimensions ({millions:,.1f} million numbers in all)."
+    ]
+    if settings.get("image_size"):
+        parts.append(f"It sees images and boxes squeezed to {settings['image_size']} x {settings['image_size']} px."
+                     if settings.get("crop_mode", "resize") == "resize"
+                     else f"It sees images and boxes padded to a square of {settings['image_size']} px.")  # fmt: skip
+    return " ".join(parts)
+
+
+def _recipe(model: TrainedModel, settings: dict[str, Any]) -> str:
+    if not settings:
+        return "Nothing is known of how it was trained: its run left no `arguments.json`."
+    known = {entry.name for entry in fields(TrainArguments)}
+    start = "from scratch" if settings.get("backbone") in FROM_SCRATCH else "from these weights"
+    lines = [
+        f"`training/train.py` of hf_hyperbolic, backbone `{settings.get('backbone')}` {start}, loss "
+        f"`{settings.get('loss')}`, {settings.get('max_steps', 0):,} steps of up to "
+        f"{settings.get('scenes_per_batch', 0) * (1 + settings.get('boxes_per_scene', 0)):,} crops a process, seed "
+        f"{settings.get('seed')}."
+    ]
+    if model.which == "best":
+        lines.append("Of the checkpoints that validation looked at it is the best by the validation figure.")
+    elif model.which == "final":
+        lines.append("It is the model after the last step, not chosen among checkpoints.")
+    if unknown := sorted(set(settings) - known):
+        lines.append(f"Settings of another version: {', '.join(f'`{name}`' for name in unknown)}.")
+    return " ".join(lines)
+
+
+def _changed(settings: dict[str, Any]) -> str:
+    if not settings:
+        return ""
+    defaults = TrainArguments()
+    leave = IMMATERIAL | {"cpu"}
+    rows = [
+        [f"`{entry.name}`", f"`{settings[entry.name]}`", f"`{getattr(defaults, entry.name)}`"]
+        for entry in fields(TrainArguments)
+        if entry.name in settings and entry.name not in leave and settings[entry.name] != getattr(defaults, entry.name)
+    ]
+    return markdown_table(["setting", "here", "default"], rows) if rows else ""
+
+
+def _data(model: TrainedModel, settings: dict[str, Any], facts: CardFacts) -> str:
+    given = settings.get("data")
+    listed = ", ".join(f"[{name}](https://huggingface.co/datasets/{name})" for name in facts.datasets)
+    if given == "scenes":
+        text = (
+            f"The embedded scenes of hf_hyperbolic: {settings['train_scenes']:,} drawn pictures with boxes of objects, "
+            "their parts, and parts of parts. Each is drawn from its number, so they can be drawn again "
+            "(`python -m hf_hyperbolic.data.scenes --help`). There are no photographs among them."
+        )
+    elif found := hub_name(model.settings.get("data")):
+        text = f"[{found}](https://huggingface.co/datasets/{found})."
+    elif given:
+        text = f"A data set that lay in a folder `{given}`" + (f": {listed}." if listed else "; more is not stated here.")
+        listed = ""
+    else:
+        text = "Not stated."
+    if listed:
+        text += f" Also: {listed}."
+    if given and "threshold" in settings:
+        text += (
+            f" A box is a part of a larger one where {100 * settings['threshold']:g} % of it lie inside; the full image "
+            "is the root. No relation was annotated by hand."
+        )
+    return text
+
+
+def _own_limits(settings: dict[str, Any]) -> list[str]:
+    found = []
+    if settings.get("data") == "scenes":
+        found.append(
+            "It was trained on drawings. On photographs nothing is known of it but what the figures above show, if "
+            "they show any."
+        )
+    found.append("It embeds and ranks. It finds no boxes, and names no class beyond those of its training, if any.")
+    return found
