@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--license",
-        help="of the weights, such as cc-by-4.0 (default: apache-2.0 from scratch on the embedded scenes, else unknown)",
+        help="of the weights, such as cc-by-4.0 (default: apache-2.0 if from scratch on embedded scenes, else unknown)",
     )
     parser.add_argument(
         "--dataset", action="append", default=[], metavar="USER/NAME", help="on the Hub, that it was trained on"
@@ -46,9 +46,7 @@ def run(options: argparse.Namespace) -> int:
     stated = None if options.emissions is None else Emissions(options.emissions, "stated by the author")
     license = options.license or default_license(model.settings)
     facts = CardFacts(options.repo_id, license, tuple(options.dataset), stated or read_emissions(model.run))
-    done = push_model(
-        options.source, target(options), facts, options.which, options.evaluation, options.dry_run
-    )
+    done = push_model(options.source, target(options), facts, options.which, options.evaluation, options.dry_run)
     for reason in done.left_out:
         print(f"not on the card: {reason}", file=sys.stderr)
     if not done.evaluated:

@@ -8,7 +8,7 @@ from typing import Any
 from hf_hyperbolic.data.files import sha256
 from hf_hyperbolic.hub.run import TrainedModel, read_json
 from hf_hyperbolic.report.cards import HEADLINES, Headline, headline_entry
-from hf_hyperbolic.report.numbers import interval, number
+from hf_hyperbolic.report.numbers import figure_name, interval, number
 from hf_hyperbolic.report.prose import limit_points
 
 RESULTS, DISK = "results.json", "poincare_disk.png"
@@ -16,7 +16,8 @@ RESULTS, DISK = "results.json", "poincare_disk.png"
 _MORE = (
     Headline(
         "Scene → what is in it, by label transport",
-        "Optimal transport between labels found and labels wanted, over the class index; lower is better (OT@50 %).",
+        "Optimal transport between labels found and labels wanted, over the class index; lower is better, and may be lower than a "
+        "ranking has that puts every right box first (OT@50 %).",
         "ot@50%",
         ("parent_to_child", "{children}", "ot@50%"),
     ),
@@ -51,6 +52,12 @@ class Row:
     measure: str | None
     entry: Mapping[str, Any]
     others: Mapping[str, float | None]
+
+    @property
+    def name(self) -> str:
+        """The title, with the figure's own name where that adds to it."""
+        figure = figure_name(self.headline.figure)
+        return self.headline.title + (f", {figure}" if "@" in figure or figure.startswith("Top") else "")
 
     def cells(self) -> list[str]:
         """Title and meaning, value, interval, chance, best possible, then the others."""
@@ -116,7 +123,10 @@ class Evaluation:
 
     def limits(self, settings: Mapping[str, Any]) -> list[str]:
         """What the figures do not show, with the model's own numbers."""
-        return limit_points(self.results[self.main], self.measures[self.main], settings)
+        results = dict(self.results[self.main])
+        # about a table that the card does not have
+        results["notes"] = [note for note in results.get("notes", []) if not note.startswith("by_class")]
+        return limit_points(results, self.measures[self.main], settings)
 
     @property
     def disk(self) -> Path | None:

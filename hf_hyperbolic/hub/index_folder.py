@@ -42,9 +42,9 @@ print(index.parents("street.jpg", k=5, box=(20, 60, 90, 150)))  # what is this a
 print(index.children("street.jpg", k=5))  # what is inside this?
 ```
 
-The model is loaded by its name when the first image is asked for, and refused if its weights are not those that made the
-index. Results name images by the ids and file names they had, below the folder of the data set. Files: `{manifest}`,
-and for each shard safetensors with the embeddings and Arrow with the rest (hf_hyperbolic {version}).
+The model is loaded by its name when the first image is asked for, and refused if its weights are not those that made
+the index. Results name images by the ids and file names they had, below the folder of the data set. Files:
+`{manifest}`, and for each shard safetensors with the embeddings and Arrow with the rest (hf_hyperbolic {version}).
 """
 
 

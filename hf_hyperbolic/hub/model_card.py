@@ -20,7 +20,7 @@ from hf_hyperbolic.hub.card_code import (
 from hf_hyperbolic.hub.emissions import Emissions
 from hf_hyperbolic.hub.evaluations import Evaluation
 from hf_hyperbolic.hub.run import TrainedModel, hub_name, public_settings
-from hf_hyperbolic.report.numbers import figure_name, measure_name
+from hf_hyperbolic.report.numbers import measure_name
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
 
@@ -106,6 +106,7 @@ def model_card(
         disk_of=_called(with_disk) if with_disk else None,
         recipe=_recipe(model, settings),
         changed=_changed(settings),
+        changed_known=bool(settings),
         training=training,
         emissions=facts.emissions,
         data=_data(model, settings, facts),
@@ -179,13 +180,11 @@ def _results(evaluation: Evaluation) -> list[EvalResult]:
             dataset_type=hub_name(evaluation.data) or name.lower().replace(" ", "-"),
             dataset_name=name,
             dataset_split=evaluation.split,
-            metric_type="_".join(row.headline.path).translate(str.maketrans("", "", "{}")),
-            metric_name=f"{row.headline.title}, {figure_name(row.headline.figure)}",
+            metric_type=f"{row.headline.path[0]}_{row.headline.figure}",
+            metric_name=row.name,
             metric_value=row.entry["value"],
             metric_args={
-                key: value
-                for key, value in {"measure": row.measure, **_known(row.entry)}.items()
-                if value is not None
+                key: value for key, value in {"measure": row.measure, **_known(row.entry)}.items() if value is not None
             },
         )
         for row in evaluation.rows()
@@ -282,7 +281,9 @@ def _data(model: TrainedModel, settings: dict[str, Any], facts: CardFacts) -> st
     elif found := hub_name(model.settings.get("data")):
         text = f"[{found}](https://huggingface.co/datasets/{found})."
     elif given:
-        text = f"A data set that lay in a folder `{given}`" + (f": {listed}." if listed else "; more is not stated here.")
+        text = f"A data set that lay in a folder `{given}`" + (
+            f": {listed}." if listed else "; no more is stated here."
+        )
         listed = ""
     else:
         text = "Not stated."
@@ -290,8 +291,8 @@ def _data(model: TrainedModel, settings: dict[str, Any], facts: CardFacts) -> st
         text += f" Also: {listed}."
     if given and "threshold" in settings:
         text += (
-            f" A box is a part of a larger one where {100 * settings['threshold']:g} % of it lie inside; the full image "
-            "is the root. No relation was annotated by hand."
+            f" A box is a part of a larger one where {100 * settings['threshold']:g} % of it lie inside; the full "
+            "image is the root. No relation was annotated by hand."
         )
     return text
 
@@ -300,8 +301,7 @@ def _own_limits(settings: dict[str, Any]) -> list[str]:
     found = []
     if settings.get("data") == "scenes":
         found.append(
-            "It was trained on drawings. On photographs nothing is known of it but what the figures above show, if "
-            "they show any."
+            "It was trained on drawings and has seen no photograph."
         )
     found.append("It embeds and ranks. It finds no boxes, and names no class beyond those of its training, if any.")
     return found

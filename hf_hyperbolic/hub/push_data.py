@@ -10,7 +10,7 @@ from hf_hyperbolic.hub.staging import write_dry_run
 from hf_hyperbolic.hub.upload import Kind, Target, open_repository, push_folder
 
 DATA = Kind("data set", "dataset", "README.md", "Written by hf_hyperbolic", ("data/*.parquet",))
-METRIC = Kind("metric", "space", "hier_ot.py", "class HierOT", space_sdk="gradio")
+METRIC = Kind("metric", "space", "hier_ot.py", "class HierOt(evaluate.Metric)", space_sdk="gradio")
 
 
 def push_data(folder: str | Path, target: Target, dry_run: str | Path | None = None) -> str:
@@ -52,7 +52,11 @@ def push_data(folder: str | Path, target: Target, dry_run: str | Path | None = N
 
 
 def push_index(
-    folder: str | Path, target: Target, model: str | None = None, thumbnails: bool = True, dry_run: str | Path | None = None
+    folder: str | Path,
+    target: Target,
+    model: str | None = None,
+    thumbnails: bool = True,
+    dry_run: str | Path | None = None,
 ) -> str:
     """Pushes an index, into a repository of data sets: embeddings, what they are of, a card; no path of this machine.
 
@@ -74,7 +78,10 @@ def push_index(
     """
     target.check()
     return _push(
-        target, INDEX, lambda staged: write_index_folder(Path(folder), staged, target.repo_id, model, thumbnails), dry_run
+        target,
+        INDEX,
+        lambda staged: write_index_folder(Path(folder), staged, target.repo_id, model, thumbnails),
+        dry_run,
     )
 
 
@@ -93,9 +100,7 @@ def push_metric(target: Target, dry_run: str | Path | None = None) -> str:
         OSError: as `open_repository` and `push_folder`.
     """
     if target.repo_id.rpartition("/")[2] != "hier_ot":
-        raise ValueError(
-            f"{target.repo_id}: evaluate looks for a file of the repository's name: give USER/hier_ot"
-        )
+        raise ValueError(f"{target.repo_id}: evaluate looks for a file of the repository's name: give USER/hier_ot")
     source = Path(__file__).resolve().parents[1] / "evaluation" / "hier_ot"
 
     def write(staged: Path) -> None:

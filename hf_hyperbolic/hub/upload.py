@@ -61,7 +61,7 @@ class Target:
             ValueError: the name is none of a repository, or a pull request is asked for on another branch than main.
         """
         first, _, rest = self.repo_id.partition("/")
-        if first in ("datasets", "spaces", "models") and "/" in rest or "://" in self.repo_id:
+        if (first in ("datasets", "spaces", "models") and "/" in rest) or "://" in self.repo_id:
             raise ValueError(
                 f"{self.repo_id}: give USER/NAME alone; the command knows what kind of repository it pushes to"
             )
@@ -152,9 +152,7 @@ def _check_kind(api: HfApi, target: Target, kind: Kind, folder: Path) -> None:
     if there <= _NEUTRAL:
         return
     if kind.file in there:
-        file = api.hf_hub_download(
-            target.repo_id, kind.file, repo_type=kind.repo_type, revision=target.revision
-        )
+        file = api.hf_hub_download(target.repo_id, kind.file, repo_type=kind.repo_type, revision=target.revision)
         foreign = [kind.file] if kind.text not in Path(file).read_text(encoding="utf-8", errors="replace") else []
     else:  # an interrupted push leaves some of the files and nothing else
         ours = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
