@@ -1,12 +1,12 @@
 """What a run's evaluations found, as a model card shows it: figures with interval, chance and ceiling."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hf_hyperbolic.data.files import sha256
-from hf_hyperbolic.hub.run import TrainedModel, read_json
+from hf_hyperbolic.hub.run import TrainedModel, hub_name, read_json
 from hf_hyperbolic.report.cards import HEADLINES, Headline, headline_entry
 from hf_hyperbolic.report.numbers import figure_name, interval, number
 from hf_hyperbolic.report.prose import limit_points
@@ -16,8 +16,8 @@ RESULTS, DISK = "results.json", "poincare_disk.png"
 _MORE = (
     Headline(
         "Scene → what is in it, by label transport",
-        "Optimal transport between labels found and labels wanted, over the class index; lower is better, and may be lower than a "
-        "ranking has that puts every right box first (OT@50 %).",
+        "Optimal transport between labels found and labels wanted, over the class index; lower is better, and "
+        "may be lower than that of a ranking that puts every right box first (OT@50 %).",
         "ot@50%",
         ("parent_to_child", "{children}", "ot@50%"),
     ),
@@ -81,6 +81,7 @@ class Evaluation:
         results: system -> figures, the model itself first.
         measures: system -> `{"children": measure, "parents": measure, "pairs": measure}`.
         chosen_on_it: whether the model was chosen among its checkpoints on this very split.
+        options: that training/evaluate.py was given.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class Evaluation:
     results: Mapping[str, Mapping[str, Any]]
     measures: Mapping[str, Mapping[str, str]]
     chosen_on_it: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -104,6 +106,21 @@ class Evaluation:
     def others(self) -> list[str]:
         """The systems beside it."""
         return [name for name in self.results if name != self.main]
+
+    @property
+    def command(self) -> str:
+        """The command that makes these figures again; RUN and DATA stand for places."""
+        given = self.options
+        words = ["python training/evaluate.py", "--run RUN" if given.get("run") else "--checkpoint MODEL"]
+        if given.get("run"):
+            words.append(f"--which {given.get('which', 'best')}")
+        if given.get("data"):
+            words.append(f"--data {hub_name(given['data']) or ('scenes' if given['data'] == 'scenes' else 'DATA')}")
+        words.append(f"--split {self.split}")
+        for name in ("threshold", "context", "ground", "seed"):
+            if given.get(name) not in (None, 0, 0.0, "index"):
+                words.append(f"--{name} {given[name]}")
+        return " ".join(words)
 
     def rows(self) -> list[Row]:
         """The figures that were computed, in reading order."""
@@ -174,6 +191,7 @@ def find_evaluations(model: TrainedModel, named: Sequence[str | Path] = ()) -> t
                 content["results"],
                 content["measures"],
                 model.which == "best" and own and options["split"] == "val",
+                options,
             )
         )
     return found, left_out

@@ -204,6 +204,7 @@ def _section(evaluation: Evaluation) -> dict[str, str]:
     )
     if evaluation.chosen_on_it:
         about += " **The model was chosen among its checkpoints on this very split**, which flatters it a little."
+    about += f" Made by `{evaluation.command}`."
     head = ["figure", "value", "95 % interval", "chance", "best possible", *evaluation.others]
     return {
         "title": _called(evaluation)[0].upper() + _called(evaluation)[1:],
@@ -300,8 +301,6 @@ def _data(model: TrainedModel, settings: dict[str, Any], facts: CardFacts) -> st
 def _own_limits(settings: dict[str, Any]) -> list[str]:
     found = []
     if settings.get("data") == "scenes":
-        found.append(
-            "It was trained on drawings and has seen no photograph."
-        )
+        found.append("It was trained on drawings and has seen no photograph.")
     found.append("It embeds and ranks. It finds no boxes, and names no class beyond those of its training, if any.")
     return found

@@ -25,6 +25,7 @@ def test_figures_come_as_they_were_written(run, evaluate, figures):
     assert cells[3] == f"{100 * recall.entry['chance']:.1f} %"
     assert found.disk.name == "poincare_disk.png"
     assert found.counts["images"] == 12
+    assert found.command == "python training/evaluate.py --run RUN --which best --split test"
 
 
 def test_an_evaluation_of_other_weights_is_left_out_and_said(run, evaluate):

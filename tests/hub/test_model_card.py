@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ from safetensors.torch import load_file
 
 from hf_hyperbolic.hub.emissions import Emissions
 from hf_hyperbolic.hub.evaluations import find_evaluations
-from hf_hyperbolic.hub.model_card import CardFacts, curvature_of, model_card, parameters_of
+from hf_hyperbolic.hub.model_card import TEMPLATE, CardFacts, curvature_of, model_card, parameters_of
 from hf_hyperbolic.hub.run import TrainedModel
 
 FACTS = CardFacts("me/model")
@@ -159,3 +160,26 @@ def test_numbers_read_from_the_weights(run):
     tensors = load_file(run / "best" / "model.safetensors")
     assert curvature_of(model) == pytest.approx(1.5, rel=1e-6)
     assert parameters_of(model) == sum(tensor.numel() for tensor in tensors.values())
+
+
+MODEL_CARDS = Path(__file__).parents[2] / "model_cards"
+
+
+def test_the_template_beside_the_cards_is_the_one_in_use():
+    file = MODEL_CARDS / "template.md"
+    if not file.is_symlink():
+        pytest.skip("links were not checked out")
+    assert file.read_text() == TEMPLATE.read_text()
+
+
+@pytest.mark.parametrize("card", sorted(MODEL_CARDS.glob("*/README.md")), ids=lambda file: file.parent.name)
+def test_a_card_that_is_kept_is_whole(card):
+    text = card.read_text()
+    assert ModelCard(text).data.eval_results
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
+        assert (card.parent / picture).is_file(), picture
+    for code in re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S):
+        compile(code, str(card), "exec")
+    # headings of the template, in its order
+    headings = re.findall(r"^## (.+)$", TEMPLATE.read_text(), flags=re.M)
+    assert re.findall(r"^## (.+)$", text, flags=re.M) == headings
