@@ -41,6 +41,14 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
+def weights_digest(folder: Path) -> str | None:
+    """By which the weights in a folder are known again: SHA-256 of its safetensors; None where it has none."""
+    digests = [sha256(file) for file in sorted(folder.glob("*.safetensors"))]
+    if len(digests) < 2:
+        return digests[0] if digests else None
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:

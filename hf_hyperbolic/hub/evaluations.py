@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hf_hyperbolic.data.files import sha256
+from hf_hyperbolic.data.files import weights_digest
 from hf_hyperbolic.hub.run import TrainedModel, hub_name, read_json
 from hf_hyperbolic.report.cards import HEADLINES, Headline, headline_entry
 from hf_hyperbolic.report.numbers import figure_name, interval, number
@@ -169,7 +169,7 @@ def find_evaluations(model: TrainedModel, named: Sequence[str | Path] = ()) -> t
     folders = [Path(folder) for folder in named]
     if not named and model.run:
         folders = sorted(file.parent for file in model.run.glob(f"evaluation-*/{RESULTS}"))
-    weights = sha256(model.weights[0]) if len(model.weights) == 1 else None
+    weights = weights_digest(model.folder)
     found, left_out = [], []
     for folder in folders:
         if not (folder / RESULTS).is_file():
@@ -201,6 +201,6 @@ def _fault(content: Mapping[str, Any], weights: str | None) -> str | None:
     """Why an evaluation cannot stand on the card."""
     if any(name not in content for name in ("options", "data", "results", "measures", "weights")):
         return "does not say which weights it is of: evaluate the model again"
-    if weights is None or content["weights"] != weights:
+    if content["weights"] != weights:
         return "is of other weights than those pushed"
     return None

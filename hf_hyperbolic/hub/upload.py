@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from huggingface_hub import CommitInfo, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+# of whatever HTTP library huggingface_hub is built on: httpx, or another that took its place
+HTTP_ERROR = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 # what a repository may hold that nobody has pushed anything to yet
 _NEUTRAL = {".gitattributes", "README.md", "LICENSE", ".gitignore"}
 _AGAIN = "the same command again goes on where this one ended"
@@ -182,6 +183,6 @@ def _explained(target: Target) -> Iterator[None]:
             ) from error
         said = (error.server_message or str(error)).strip().splitlines() or [type(error).__name__]
         raise OSError(f"{target.repo_id}: the Hub answers HTTP {status}: {said[0]}; {_AGAIN}") from error
-    except httpx.HTTPError as error:
+    except HTTP_ERROR as error:
         reason = str(error) or type(error).__name__
         raise ConnectionError(f"{target.repo_id}: the Hub cannot be reached ({reason}); {_AGAIN}") from error

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
 
-from hf_hyperbolic.data.files import sha256
+from hf_hyperbolic.data.files import weights_digest
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.image_processing import make_image_processor
@@ -73,9 +73,8 @@ class System:
         return same_data(data, self.args.data) if self.known else None
 
     def weights_digest(self) -> str | None:
-        """SHA-256 of the file of its weights, by which its figures are known as its own; None without one file."""
-        file = self.folder / "model.safetensors" if self.folder else None
-        return sha256(file) if file and file.is_file() else None
+        """SHA-256 of its weights, by which its figures are known as its own; None where they are in no folder here."""
+        return weights_digest(self.folder) if self.folder else None
 
     def settings(self) -> dict[str, Any]:
         """What is known of how it came to be, as the report shows it."""

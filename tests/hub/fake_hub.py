@@ -2,17 +2,22 @@
 
 import fnmatch
 import hashlib
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+
+from hf_hyperbolic.hub.upload import HTTP_ERROR
+
+# the HTTP library of huggingface_hub
+HTTP = sys.modules[HTTP_ERROR.__module__.partition(".")[0]]
 
 
 def refusal(status, kind=HfHubHTTPError, message="no"):
-    response = httpx.Response(status, request=httpx.Request("POST", "https://hub/api"), text=message)
+    response = HTTP.Response(status, request=HTTP.Request("POST", "https://hub/api"), text=message)
     return kind(message, response=response, server_message=message)
 
 

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import torch
+from fake_hub import HTTP
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -62,7 +62,7 @@ def test_an_interrupted_push_is_repeated(step, hub, run, evaluate, monkeypatch):
     def fail(**kwargs):
         done.append(kwargs)
         if len(done) == step:
-            raise httpx.ReadTimeout("gone")
+            raise HTTP.ReadTimeout("gone")
         return upload(**kwargs)
 
     monkeypatch.setattr(hub, "upload_folder", fail)

@@ -1,9 +1,8 @@
 import http.server
 import threading
 
-import httpx
 import pytest
-from fake_hub import refusal
+from fake_hub import HTTP, refusal
 
 from hf_hyperbolic.hub import upload
 from hf_hyperbolic.hub.upload import Kind, Target, last_commit, open_repository, push_folder
@@ -115,7 +114,7 @@ def test_no_token_and_no_network_are_told_before_anything_happens(hub, folder, m
         ("create_repo", refusal(403), PermissionError, "may not write there"),
         ("create_repo", refusal(401), PermissionError, "HTTP 401"),
         ("upload_folder", refusal(500, message="try later\nplease"), OSError, "HTTP 500: try later; the same command"),
-        ("upload_folder", httpx.ConnectError("no route"), ConnectionError, r"cannot be reached \(no route\)"),
+        ("upload_folder", HTTP.ConnectError("no route"), ConnectionError, r"cannot be reached \(no route\)"),
     ],
 )
 def test_what_the_hub_refuses_is_one_line_and_the_next_try_succeeds(step, error, raised, said, hub, folder):
