@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hf_hyperbolic.hub.emissions import Emissions, read_emissions
-    from hf_hyperbolic.hub.model_card import UNKNOWN_LICENSE, CardFacts, default_license
+    from hf_hyperbolic.hub.front_matter import UNKNOWN_LICENSE, CardFacts, default_license
     from hf_hyperbolic.hub.push_model import push_model
     from hf_hyperbolic.hub.run import TrainedModel
 

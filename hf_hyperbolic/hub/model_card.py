@@ -1,11 +1,11 @@
 """The model card: `model_card.md`, filled in from the files of a run. What is not known is left out or said so."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 
 from hf_hyperbolic import __version__
@@ -17,37 +17,14 @@ from hf_hyperbolic.hub.card_code import (
     modules_of,
     scoring_functions,
 )
-from hf_hyperbolic.hub.emissions import Emissions
 from hf_hyperbolic.hub.evaluations import Evaluation
+from hf_hyperbolic.hub.front_matter import CardFacts, called, front_matter
 from hf_hyperbolic.hub.run import TrainedModel, hub_name, public_settings
 from hf_hyperbolic.report.numbers import measure_name
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-UNKNOWN_LICENSE = "unknown"
-_TAGS = ["hyperbolic", "hierarchy", "image-retrieval", "entailment", "custom_code", "arxiv:2411.17490"]
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What a card says beyond the files of the run.
-
-    Attributes:
-        repo_id: "user/name".
-        license: of the weights, as the Hub abbreviates it; None for what is known of it.
-        datasets: names on the Hub of what it was trained on, beyond the one the run names itself.
-        emissions: of training.
-        revision: commit that weights and code are pinned to in the snippets; None before there is one.
-        left_out: why evaluations were left out, a sentence each.
-    """
-
-    repo_id: str
-    license: str | None = None
-    datasets: Sequence[str] = ()
-    emissions: Emissions | None = None
-    revision: str | None = None
-    left_out: Sequence[str] = field(default=())
 
 
 def model_card(
@@ -81,7 +58,7 @@ def model_card(
         limits += evaluation.limits(settings)
     with_disk = next((found for found in evaluations if found.disk), None)
     card = ModelCard.from_template(
-        _front_matter(model, evaluations, facts),
+        front_matter(model, evaluations, facts),
         template_path=str(TEMPLATE),
         title=facts.repo_id.rpartition("/")[2],
         repo_id=facts.repo_id,
@@ -103,7 +80,7 @@ def model_card(
         evaluations=[_section(evaluation) for evaluation in evaluations],
         left_out="; ".join(facts.left_out),
         disk=disk if with_disk else None,
-        disk_of=_called(with_disk) if with_disk else None,
+        disk_of=called(with_disk) if with_disk else None,
         recipe=_recipe(model, settings),
         changed=_changed(settings),
         changed_known=bool(settings),
@@ -146,55 +123,6 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def default_license(settings: dict[str, Any]) -> str:
-    """That of this library where nothing else went into the weights, else unknown."""
-    own = settings.get("data") == "scenes" and settings.get("backbone") in FROM_SCRATCH
-    return "apache-2.0" if own else UNKNOWN_LICENSE
-
-
-def _front_matter(model: TrainedModel, evaluations: Sequence[Evaluation], facts: CardFacts) -> ModelCardData:
-    settings = public_settings(model.settings)
-    datasets = [name for name in (hub_name(model.settings.get("data")), *facts.datasets) if name]
-    extra: dict[str, Any] = {}
-    if facts.emissions:
-        extra["co2_eq_emissions"] = {"emissions": facts.emissions.grams, "source": facts.emissions.source}
-    return ModelCardData(
-        license=facts.license or default_license(settings),
-        library_name="transformers",
-        pipeline_tag="image-feature-extraction",
-        tags=_TAGS,
-        base_model=hub_name(model.settings.get("backbone")),
-        datasets=list(dict.fromkeys(datasets)) or None,
-        model_name=facts.repo_id.rpartition("/")[2],
-        eval_results=[result for evaluation in evaluations for result in _results(evaluation)] or None,
-        **extra,
-    )
-
-
-def _results(evaluation: Evaluation) -> list[EvalResult]:
-    name = _data_name(evaluation.data)
-    return [
-        EvalResult(
-            task_type="image-feature-extraction",
-            task_name="Hierarchical image retrieval",
-            dataset_type=hub_name(evaluation.data) or name.lower().replace(" ", "-"),
-            dataset_name=name,
-            dataset_split=evaluation.split,
-            metric_type=f"{row.headline.path[0]}_{row.headline.figure}",
-            metric_name=row.name,
-            metric_value=row.entry["value"],
-            metric_args={
-                key: value for key, value in {"measure": row.measure, **_known(row.entry)}.items() if value is not None
-            },
-        )
-        for row in evaluation.rows()
-    ]
-
-
-def _known(entry: Any) -> dict[str, Any]:
-    return {name: entry.get(name) for name in ("low", "high", "chance", "ceiling")}
-
-
 def _section(evaluation: Evaluation) -> dict[str, str]:
     counts, measures = evaluation.counts, evaluation.measures[evaluation.main]
     about = (
@@ -207,20 +135,10 @@ def _section(evaluation: Evaluation) -> dict[str, str]:
     about += f" Made by `{evaluation.command}`."
     head = ["figure", "value", "95 % interval", "chance", "best possible", *evaluation.others]
     return {
-        "title": _called(evaluation)[0].upper() + _called(evaluation)[1:],
+        "title": called(evaluation)[0].upper() + called(evaluation)[1:],
         "about": about,
         "table": markdown_table(head, [row.cells() for row in evaluation.rows()]),
     }
-
-
-def _called(evaluation: Evaluation) -> str:
-    return f"{_data_name(evaluation.data)}, split {evaluation.split}"
-
-
-def _data_name(data: str | None) -> str:
-    if data == "scenes":
-        return "embedded scenes"
-    return str(hub_name(data) or Path(str(data)).name)
 
 
 def _what(model: TrainedModel, settings: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from hf_hyperbolic.hub.evaluations import Evaluation
-from hf_hyperbolic.hub.model_card import CardFacts, model_card
+from hf_hyperbolic.hub.front_matter import CardFacts
+from hf_hyperbolic.hub.model_card import model_card
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Kind
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hf_hyperbolic.hub.evaluations import find_evaluations
-from hf_hyperbolic.hub.model_card import CardFacts
+from hf_hyperbolic.hub.front_matter import CardFacts
 from hf_hyperbolic.hub.model_folder import CARD, MODEL, figures_in, write_card, write_model_folder
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.staging import write_dry_run

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from huggingface_hub import CommitInfo, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 # of whatever HTTP library huggingface_hub is built on: httpx, or another that took its place
-HTTP_ERROR = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+HTTP_ERROR = cast("type[Exception]", next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"))
 # what a repository may hold that nobody has pushed anything to yet
 _NEUTRAL = {".gitattributes", "README.md", "LICENSE", ".gitignore"}
 _AGAIN = "the same command again goes on where this one ended"

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from hf_hyperbolic.hub.emissions import Emissions
 from hf_hyperbolic.hub.evaluations import find_evaluations
-from hf_hyperbolic.hub.model_card import TEMPLATE, CardFacts, curvature_of, model_card, parameters_of
+from hf_hyperbolic.hub.front_matter import CardFacts
+from hf_hyperbolic.hub.model_card import TEMPLATE, curvature_of, model_card, parameters_of
 from hf_hyperbolic.hub.run import TrainedModel
 
 FACTS = CardFacts("me/model")

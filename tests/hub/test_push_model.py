@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from blocked_package import BLOCK_THE_PACKAGE
 
 from hf_hyperbolic import HyperbolicCLIPVisionModel, ImageEncoder
-from hf_hyperbolic.hub.model_card import CardFacts
+from hf_hyperbolic.hub.front_matter import CardFacts
 from hf_hyperbolic.hub.push_model import push_model
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Target
