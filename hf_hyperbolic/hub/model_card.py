@@ -159,13 +159,14 @@ def _recipe(model: TrainedModel, settings: dict[str, Any]) -> str:
     if not settings:
         return "Nothing is known of how it was trained: its run left no `arguments.json`."
     known = {entry.name for entry in fields(TrainArguments)}
-    start = "from scratch" if settings.get("backbone") in FROM_SCRATCH else "from these weights"
-    lines = [
-        f"`training/train.py` of hf_hyperbolic, backbone `{settings.get('backbone')}` {start}, loss "
-        f"`{settings.get('loss')}`, {settings.get('max_steps', 0):,} steps of up to "
-        f"{settings.get('scenes_per_batch', 0) * (1 + settings.get('boxes_per_scene', 0)):,} crops a process, seed "
-        f"{settings.get('seed')}."
-    ]
+    lines = ["`training/train.py` of hf_hyperbolic; `arguments.json` holds its settings."]
+    if {"backbone", "loss", "max_steps", "scenes_per_batch", "boxes_per_scene", "seed"} <= set(settings):
+        start = "from scratch" if settings["backbone"] in FROM_SCRATCH else "from its weights, where it has any"
+        crops = settings["scenes_per_batch"] * (1 + settings["boxes_per_scene"])
+        lines = [
+            f"`training/train.py` of hf_hyperbolic, backbone `{settings['backbone']}` {start}, loss "
+            f"`{settings['loss']}`, {settings['max_steps']:,} steps of up to {crops:,} crops, seed {settings['seed']}."
+        ]
     if model.which == "best":
         lines.append("Of the checkpoints that validation looked at it is the best by the validation figure.")
     elif model.which == "final":
@@ -192,8 +193,9 @@ def _data(model: TrainedModel, settings: dict[str, Any], facts: CardFacts) -> st
     given = settings.get("data")
     listed = ", ".join(f"[{name}](https://huggingface.co/datasets/{name})" for name in facts.datasets)
     if given == "scenes":
+        count = f"{settings['train_scenes']:,} " if "train_scenes" in settings else ""
         text = (
-            f"The embedded scenes of hf_hyperbolic: {settings['train_scenes']:,} drawn pictures with boxes of objects, "
+            f"The embedded scenes of hf_hyperbolic: {count}drawn pictures with boxes of objects, "
             "their parts, and parts of parts. Each is drawn from its number, so they can be drawn again "
             "(`python -m hf_hyperbolic.data.scenes --help`). There are no photographs among them."
         )

@@ -148,6 +148,27 @@ def test_a_model_without_proxies_shows_none(run):
     assert "proxies" not in card(run)
 
 
+def test_a_euclidean_model_has_no_curvature(run):
+    file = run / "best" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"geometry": "euclidean"}))
+    text = card(run)
+    before = text.partition("## Training")[0].partition("# model")[2]
+    assert "Euclidean space" in before
+    assert "curvature −" not in before
+    assert "euclidean.pairwise_exterior_angle(wholes, parts)" in before
+    assert "lorentz" not in before
+    for code in re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S):
+        compile(code, "card", "exec")
+
+
+def test_what_a_run_does_not_say_is_not_made_up(run):
+    for file in run.glob("*/arguments.json"):
+        file.write_text('{"data": "scenes", "loss": "angle"}')
+    text = card(run)
+    assert "`arguments.json` holds its settings" in text
+    assert " 0 " not in text.partition("## Training")[2].partition("## Limits")[0]
+
+
 def test_the_code_that_travels_is_listed_with_what_it_imports(run):
     text = card(run)
     (run / "best" / "lorentz.py").write_text("import math, requests\nfrom .euclidean import x\nfrom torch import nn\n")
