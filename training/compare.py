@@ -3,9 +3,11 @@
     python training/compare.py --output_dir outputs/compare --seeds 0 1 2 --split test --ood true --zero_shot true
     python training/compare.py --output_dir outputs/ccp training/configs/photographs.yaml --data PATH
     python training/compare.py --systems "hyperbolic angle" "hyperbolic angle, intra-image only"
+    python training/compare.py --variants training/configs/study.yaml --jobs 2 --image_size 32 --max_steps 500
 
 Tables give mean and range over seeds, chance, ceiling and rankings blind to the query; below them stands a verdict on
-every claim of the paper, and on what this library sets out to reach. Precision against recall is drawn.
+every claim of the paper, and on what this library sets out to reach. Precision against recall is drawn. The last line
+is a study: variants of one recipe from a file, each held against the first.
 
 Whatever is not a setting of the comparison goes to training/train.py. A run that is finished is neither trained nor
 evaluated again, one that was cut off goes on.
@@ -29,6 +31,7 @@ from hf_hyperbolic.training.kept_figures import Kept
 from hf_hyperbolic.training.run_evaluation import Run, Target, trained_run, untrained_run
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.systems import UNTRAINED
+from hf_hyperbolic.training.variants import read_variants
 
 
 @dataclass
@@ -36,7 +39,10 @@ class CompareArguments:
     """What to compare."""
 
     output_dir: str = field(default="outputs/compare", metadata={"help": "a folder for each run, and the tables"})
-    systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": f"of: {'; '.join(SYSTEMS)}"})
+    systems: list[str] = field(default_factory=list, metadata={"help": f"default: all; of: {'; '.join(SYSTEMS)}"})
+    variants: str | None = field(
+        default=None, metadata={"help": "YAML file of variants of a recipe, trained in place of the systems"}
+    )
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run of each system for each"})
     jobs: int = field(
         default=1, metadata={"help": "trainings at once, which share the processors and write to train.log"}
@@ -55,9 +61,11 @@ class CompareArguments:
     )
 
     def __post_init__(self) -> None:
-        check_systems(self.systems)
-        if not self.systems or not self.seeds:
-            raise ValueError("--systems and --seeds need at least one entry each")
+        self.known = read_variants(self.variants) if self.variants else SYSTEMS
+        check_systems(self.systems, self.known)
+        self.systems = self.systems or list(self.known)
+        if not self.seeds:
+            raise ValueError("--seeds needs at least one entry")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"--seeds names one twice: {' '.join(map(str, self.seeds))}")
         if self.which not in ("best", "final"):
@@ -113,7 +121,7 @@ def train(options: CompareArguments, settings: list[str], args: TrainArguments) 
         unfinished(
             run_folder(Path(options.output_dir), name, seed),
             f"{name}, seed {seed}",
-            [*settings, *SYSTEMS[name], "--seed", str(seed)],
+            [*settings, *options.known[name], "--seed", str(seed)],
         )
         for seed in options.seeds
         for name in options.systems
@@ -155,7 +163,8 @@ def evaluate(options: CompareArguments, args: TrainArguments) -> Comparison:
             bar.update()
     bar.close()
     elsewhere = retrieval[other.name] if other else {}
-    return Comparison(options.split, retrieval[main.name], elsewhere, other.name if other else "", zero_shot)
+    variants = {name: options.known[name] for name in options.systems} if options.variants else {}
+    return Comparison(options.split, retrieval[main.name], elsewhere, other.name if other else "", zero_shot, variants)
 
 
 def main(argv: list[str] | None = None) -> None:

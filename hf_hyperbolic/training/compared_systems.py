@@ -1,6 +1,7 @@
 """The systems of a comparison, as settings of training/train.py: one backbone, the same pairs and budget."""
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 _ALL_ALIKE = ["--own_weight", "0"]
@@ -16,7 +17,8 @@ def _published(loss: str, temperature: str) -> list[str]:
     return ["--loss", loss, "--temperature_init", temperature, *_ALL_ALIKE, *_WITHOUT_PROXIES]
 
 
-DEFAULT = "hyperbolic angle + proxies"
+# what training/train.py does with the settings that all systems share: its defaults, or those of a recipe's file
+DEFAULT = "recipe at hand"
 PAPER = "hyperbolic angle"
 PAPER_EUCLIDEAN = "Euclidean angle"
 INTRA_IMAGE = "hyperbolic angle, intra-image only"
@@ -40,9 +42,9 @@ SYSTEMS: dict[str, list[str]] = {
     ONE_DIRECTION[0]: [*_PAPER, "--directions", "parent_to_child"],
     ONE_DIRECTION[1]: [*_PAPER, "--directions", "child_to_parent"],
     INTRA_IMAGE: [*_PAPER, "--cross_parents", "none", "--mated_boxes_per_scene", "0"],
-    # the default's proxies and share of own-image pairs beside other scores: what of its lead is theirs
-    "cosine contrast + proxies": _COSINE,
-    "Euclidean angle + proxies": _EUCLIDEAN,
+    # class proxies and a share of own-image pairs as the defaults have them, beside cosine: what of a lead is theirs
+    "cosine contrast + proxies": [*_COSINE, "--own_weight", "0.75", "--proxy_weight", "1"],
+    "recipe at hand, Euclidean": _EUCLIDEAN,
     DEFAULT: [],
 }
 # drawn where there are more systems than a figure can tell apart
@@ -53,15 +55,15 @@ OBJECT_IS_ROOT = ("HCL", "HyCoCLIP cones")
 
 def run_folder(output: Path, system: str, seed: int) -> Path:
     """Where a comparison keeps a run of a system, or the figures of its untrained start."""
-    return output / f"{'-'.join(re.findall('[A-Za-z]+', system))}-seed-{seed}"
+    return output / f"{'-'.join(re.findall('[A-Za-z0-9.]+', system))}-seed-{seed}"
 
 
-def check_systems(names: list[str]) -> None:
+def check_systems(names: Sequence[str], known: Collection[str] = tuple(SYSTEMS)) -> None:
     """
     Raises:
         ValueError: a system is unknown or named twice.
     """
-    if unknown := sorted(set(names) - set(SYSTEMS)):
-        raise ValueError(f"unknown systems {', '.join(unknown)}; known: {', '.join(SYSTEMS)}")
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"unknown systems {', '.join(unknown)}; known: {', '.join(known)}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"--systems names {', '.join(twice)} twice")

@@ -30,6 +30,7 @@ from hf_hyperbolic.training.compared_systems import CURVES, OBJECT_IS_ROOT
 from hf_hyperbolic.training.kept_figures import Kept
 from hf_hyperbolic.training.paper_claims import PAPER_CLAIMS, SPREAD_FIGURES, SPREAD_SYSTEMS, goals
 from hf_hyperbolic.training.systems import UNTRAINED
+from hf_hyperbolic.training.variants import difference_rows, settings_rows, variant_claims
 
 # system -> what was found of each of its runs
 Found = Mapping[str, Sequence[Kept]]
@@ -40,6 +41,10 @@ _HOW = (
 _ABOUT_VERDICTS = (
     "A claim holds, or does not, where the 95 % interval of the difference excludes zero: a bootstrap over scenes or "
     "whole images, widened by how far the runs of a system lie apart (Student's t). Each interval stands for itself."
+)
+_ABOUT_DIFFERENCES = (
+    "Each variant less the first, with a 95 % interval over scenes or whole images and runs; a star where it excludes "
+    "zero. For OT less is better."
 )
 
 
@@ -53,6 +58,7 @@ class Comparison:
         out_of_domain: the same on another set.
         other: that set's name.
         zero_shot: zero-shot figures of the split, or of the other set.
+        variants: of a study, the settings of each variant, the one that the others are held against first.
     """
 
     split: str
@@ -60,6 +66,7 @@ class Comparison:
     out_of_domain: Found = field(default_factory=dict)
     other: str = ""
     zero_shot: Mapping[str, Found] = field(default_factory=dict)
+    variants: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in (self.found, self.out_of_domain, *self.zero_shot.values()):
@@ -73,7 +80,7 @@ class Comparison:
         return [*shown, *((f"zero_shot {name}", ZERO_SHOT, found) for name, found in self.zero_shot.items())]
 
     def verdicts(self) -> list[Verdict]:
-        """On every claim of the paper, and on what this library sets out to reach."""
+        """On every claim of the paper, and on what this library sets out to reach; of a study, on every variant."""
         first = next(iter(self.found.values()))[0]
         units = {
             system: {name: np.stack([run.units[name] for run in runs]) for name in runs[0].units}
@@ -82,7 +89,8 @@ class Comparison:
         images = dict.fromkeys(BOX_SECTIONS, first.units[BOX_IMAGE])
         ceilings = {name: figure["ceiling"] for name, figure in first.figures.items()}
         systems = [system for system in self.found if system != UNTRAINED]
-        return judge((*PAPER_CLAIMS, *goals(systems)), units, images, ceilings)
+        claims = variant_claims(systems) if self.variants else (*PAPER_CLAIMS, *goals(systems))
+        return judge(claims, units, images, ceilings)
 
 
 def check_same_queries(found: Found) -> None:
@@ -142,8 +150,16 @@ def as_documents(comparison: Comparison, seeds: Sequence[int]) -> tuple[str, str
         text.append(f"{title}\n{as_text(cells)}")
         marked.append(f"## {title}\n\n{as_markdown(cells)}")
     verdicts = comparison.verdicts()
-    text.append(f"Claims\n{_ABOUT_VERDICTS}\n\n{verdicts_text(verdicts)}")
-    marked.append(f"## Claims\n\n{_ABOUT_VERDICTS}\n\n{verdicts_markdown(verdicts)}")
+    if comparison.variants:
+        for title, about, cells in (
+            ("Settings", "What a variant has beside the settings of all.", settings_rows(comparison.variants)),
+            ("Differences", _ABOUT_DIFFERENCES, difference_rows(verdicts)),
+        ):
+            text.append(f"{title}\n{about}\n{as_text(cells)}")
+            marked.append(f"## {title}\n\n{about}\n\n{as_markdown(cells)}")
+    else:
+        text.append(f"Claims\n{_ABOUT_VERDICTS}\n\n{verdicts_text(verdicts)}")
+        marked.append(f"## Claims\n\n{_ABOUT_VERDICTS}\n\n{verdicts_markdown(verdicts)}")
     document = {
         "split": comparison.split,
         "seeds": list(seeds),

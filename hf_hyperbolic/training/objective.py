@@ -54,6 +54,12 @@ def objective(
     if args.proxy_weight:
         if categories is None or scenes is None:
             raise ValueError("class proxies need categories and scenes")
+        if categories.shape[1] != model.config.num_proxies:
+            raise ValueError(
+                f"the training data have {categories.shape[1]} classes and the model has {model.config.num_proxies} "
+                "class proxies, those of the validation split where training data are streamed: both splits must list "
+                "the same classes, or train with --proxy_weight 0"
+            )
         proxies = proxy_loss(
             embeds, model.proxy_embeds(), categories, scenes, model.curvature, args.geometry,
             args.proxy_scene_temperature, args.proxy_box_temperature,

@@ -36,7 +36,7 @@ SEEDS = {
     UNTRAINED: [run(0.2), run(0.21)],
     "HCL": [run(0.4), run(0.41)],
     "hyperbolic angle": [run(0.6), run(0.62)],
-    "hyperbolic angle + similarity": [run(0.8), run(0.81)],
+    "recipe at hand": [run(0.8), run(0.81)],
 }
 
 

@@ -6,6 +6,10 @@ import shutil
 
 import pytest
 
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.systems import system_name
+
+OURS = system_name(TrainArguments())
 pytestmark = pytest.mark.slow
 
 
@@ -28,7 +32,7 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
     printed = train("--run", whole_run, "--baselines", cosine, "--output_dir", output, script="evaluate.py")
     made = json.loads((output / "results.json").read_text())
     results = made["results"]
-    assert list(results) == ["hyperbolic angle + similarity", "cosine contrast, own share", "untrained"]
+    assert list(results) == [OURS, system_name(TrainArguments(loss="cosine")), "untrained"]
     assert list(made["measures"]) == list(results)
     assert made["weights"] == hashlib.sha256((whole_run / "best" / "model.safetensors").read_bytes()).hexdigest()
     measures = {"cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance"}
@@ -37,7 +41,7 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
         figure = result["parent_to_child"]["beta"]["recall@50%"]
         assert 0 <= figure["value"] <= 1
         assert None not in (figure["chance"], figure["ceiling"])
-    for word in ("hyperbolic angle + similarity", "chance", "ceiling", "category pair", "scene flag"):
+    for word in (OURS, "chance", "ceiling", "category pair", "scene flag"):
         assert word in printed.lower()
     report = (output / "report.html").read_text()
     assert report.count("data:image/") > 20
@@ -50,7 +54,7 @@ def test_runs_of_one_kind_are_told_apart_by_their_folders(whole_run, train, tmp_
     output = tmp_path / "evaluation"
     train("--run", whole_run, "--baselines", other, "--output_dir", output, script="evaluate.py")
     results = json.loads((output / "results.json").read_text())["results"]
-    name = "hyperbolic angle + similarity"
+    name = OURS
     assert list(results) == [f"{name} (run)", f"{name} (other)", "untrained"]
     printed = train("--run", whole_run, "--baselines", whole_run, script="evaluate.py", succeeds=False)
     assert "cannot be told apart" in printed

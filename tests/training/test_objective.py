@@ -85,6 +85,8 @@ def test_class_proxies_stand_beside_the_loss(batch):
     assert parts["loss_proxies"] == pytest.approx(proxies.item())
     with pytest.raises(ValueError, match="categories"):
         objective(with_proxies, embeds, masks, args)
+    with pytest.raises(ValueError, match="have 1 classes and the model has 2"):
+        objective(with_proxies, embeds, masks, args, categories[:, :1], scenes)
 
 
 def test_child_to_parent_can_maximise_the_angle_at_the_parent(model, batch):

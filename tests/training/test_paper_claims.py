@@ -73,7 +73,7 @@ def test_made_up_figures_get_the_verdicts_they_were_made_for():
 def test_folders_of_runs_do_not_collide_and_keep_their_names(tmp_path):
     folders = {name: run_folder(tmp_path, name, 0).name for name in (*SYSTEMS, UNTRAINED)}
     assert len({name.casefold() for name in folders.values()}) == len(folders)
-    assert folders[DEFAULT] == "hyperbolic-angle-proxies-seed-0"
+    assert folders[DEFAULT] == "recipe-at-hand-seed-0"
     assert folders["cosine contrast, own share"] == "cosine-contrast-own-share-seed-0"
     assert folders[INTRA_IMAGE] == "hyperbolic-angle-intra-image-only-seed-0"
 

@@ -16,6 +16,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2
 
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
+from hf_hyperbolic.training.compared_systems import DEFAULT
 
 pytestmark = pytest.mark.slow
 
@@ -272,9 +273,9 @@ def test_one_file_is_not_two_splits(data, tmp_path, train, small):
 
 
 def test_a_comparison_does_not_take_a_run_of_other_settings(data, tmp_path, train, small):
-    compare = ["--output_dir", tmp_path, "--systems", "hyperbolic angle + similarity", "--seeds", "0", "--data", data]
+    compare = ["--output_dir", tmp_path, "--systems", DEFAULT, "--seeds", "0", "--data", data]
     settings = [*small, "--max_steps", "2"]
-    assert "hyperbolic angle + similarity" in train(*compare, *settings, script="compare.py")
+    assert DEFAULT in train(*compare, *settings, script="compare.py")
     printed = train(*compare, *settings, "--projection_dim", "8", script="compare.py", succeeds=False)
     assert "holds a run with other settings (projection_dim was 16, now 8)" in printed
     printed = train(*compare, *small, script="compare.py", succeeds=False)
