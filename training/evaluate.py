@@ -30,6 +30,7 @@ from hf_hyperbolic.evaluation import (
 from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.report import write_report
+from hf_hyperbolic.report.space import write_disk
 from hf_hyperbolic.training.ground import read_ground
 from hf_hyperbolic.training.output_names import file_name, file_names, free_folder
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
@@ -236,9 +237,14 @@ def write(
     output.mkdir(parents=True, exist_ok=True)
     text = format_table(results)
     write_text(output / "table.txt", text)
-    write_text(
-        output / "results.json", json.dumps({"options": asdict(options), "data": data, "results": results}, indent=1)
-    )
+    made = {
+        "options": asdict(options),
+        "data": data,
+        "weights": system.weights_digest(),
+        "measures": {each.name: each.measures for each in (system, *others)},
+        "results": results,
+    }
+    write_text(output / "results.json", json.dumps(made, indent=1))
     for part, values in zip(file_names(per_query), per_query.values(), strict=True):
         with written_aside(output / f"per_query-{part}.npz") as aside:
             save_per_query(aside, values)
@@ -266,6 +272,7 @@ def write(
         comparisons=comparisons,
         seed=options.seed,
     )
+    write_disk(output / "poincare_disk.png", held_out.hierarchy, embeds, system.curvature)
     return text
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 # group -> command -> module with `add_arguments(parser)` and `run(options) -> exit status`, and what it does. Modules
 # import what is slow inside `run`, so that help comes at once.
@@ -17,20 +18,28 @@ COMMANDS = {
         "threshold": ("hf_hyperbolic.cli.threshold", "what the threshold of containment decides"),
         "detect": ("hf_hyperbolic.cli.detect", "find boxes in images that have none, by a detector from the Hub"),
         "pairs": ("hf_hyperbolic.cli.pairs", "which classes lie in which, beside chance"),
+        "push": ("hf_hyperbolic.cli.push_data", "publish a data set written as Parquet on the Hugging Face Hub"),
     },
     "index": {
         "build": ("hf_hyperbolic.cli.index_build", "embed a data set or a folder of images into an index on disk"),
         "search": ("hf_hyperbolic.cli.index_search", "what is inside an image, or what it is a part of, by an index"),
         "qdrant": ("hf_hyperbolic.cli.index_qdrant", "copy an index into a Qdrant collection, embedded or on a server"),
+        "push": ("hf_hyperbolic.cli.push_index", "publish an index on the Hugging Face Hub"),
     },
     "backbone": {
         "moco": ("hf_hyperbolic.cli.backbone_moco", "convert a published MoCo v2 checkpoint (ResNet-50, .pth.tar)"),
     },
+    "metric": {
+        "push": ("hf_hyperbolic.cli.push_metric", "publish the metric hier_ot as a Space on the Hugging Face Hub"),
+    },
 }
+# commands of no group
+SINGLE = {"push": ("hf_hyperbolic.cli.push_model", "publish a trained run on the Hugging Face Hub, with its card")}
 GROUPS = {
     "data": "look at, check and convert annotated images",
     "index": "build an index of images and boxes, and search it",
     "backbone": "make a backbone to start training from",
+    "metric": "the metric of label transport",
 }
 _INTERRUPTED = 130
 
@@ -39,16 +48,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hf-hyperbolic", description="Hierarchical image retrieval in hyperbolic space."
     )
-    groups = parser.add_subparsers(title="commands", metavar="GROUP", required=True)
+    groups = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for group, commands in COMMANDS.items():
         group_parser = groups.add_parser(group, help=GROUPS[group], description=GROUPS[group])
         subparsers = group_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
         for name, (path, summary) in commands.items():
-            module = import_module(path)
-            subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-            module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+            _add_command(subparsers, name, path, summary)
+    for name, (path, summary) in SINGLE.items():
+        _add_command(groups, name, path, summary)
     return parser
+
+
+def _add_command(parsers: Any, name: str, path: str, summary: str) -> None:
+    module = import_module(path)
+    parser = parsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -38,3 +39,17 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file aside and renames it."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def weights_digest(folder: Path) -> str | None:
+    """By which the weights in a folder are known again: SHA-256 of its safetensors; None where it has none."""
+    digests = [sha256(file) for file in sorted(folder.glob("*.safetensors"))]
+    if len(digests) < 2:
+        return digests[0] if digests else None
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

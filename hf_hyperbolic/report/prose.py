@@ -99,6 +99,11 @@ def how_to_read(hyperbolic: bool) -> Markup:
 
 def limits(results: Mapping[str, Any], measures: Mapping[str, str], settings: Mapping[str, Any]) -> Markup:
     """What the figures do not show, with this model's own numbers."""
+    return tag("ul", join(tag("li", point) for point in limit_points(results, measures, settings)), class_="plain")
+
+
+def limit_points(results: Mapping[str, Any], measures: Mapping[str, str], settings: Mapping[str, Any]) -> list[str]:
+    """The sentences of `limits`, as plain text."""
     points: list[str] = []
     threshold = settings.get("threshold")
     share = f"to at least {100 * threshold:g} % " if isinstance(threshold, float | int) else ""
@@ -126,7 +131,7 @@ def limits(results: Mapping[str, Any], measures: Mapping[str, str], settings: Ma
         "others are taken for parts, and things without a box count as absent."
     )
     points += [note[0].upper() + note[1:].rstrip(".") + "." for note in results.get("notes", []) if note]
-    return tag("ul", join(tag("li", point) for point in points), class_="plain")
+    return points
 
 
 def _oracle_points(results: Mapping[str, Any], measure: str) -> list[str]:

@@ -1,9 +1,11 @@
 """The space as pictures: the Poincare disk true in radius, and HoroPCA, true to the spread; how much each keeps."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
+from hf_hyperbolic.data.files import written_aside
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.scorer import is_hyperbolic
 from hf_hyperbolic.report import html
@@ -12,6 +14,7 @@ from hf_hyperbolic.report.gallery import CropOf
 from hf_hyperbolic.report.horopca import Kept, horopca, kept
 from hf_hyperbolic.report.html import Markup
 from hf_hyperbolic.report.poincare import LARGEST_CLOUD, embedding_radii, plane_directions, plane_to_disk, poincare_disk
+from hf_hyperbolic.report.style import to_png
 
 
 def space_section(hierarchy: Hierarchy, embeds: np.ndarray, curvature: float | None, crop_of: CropOf) -> Markup:
@@ -55,6 +58,21 @@ def space_section(hierarchy: Hierarchy, embeds: np.ndarray, curvature: float | N
         html.figure(drawn, "embeddings by HoroPCA, scenes, objects and parts", of_horopca, kind="png", class_="wider"),
         lead=lead,
     )  # fmt: skip
+
+
+def write_disk(path: Path, hierarchy: Hierarchy, embeds: np.ndarray, curvature: float | None) -> None:
+    """The first of these pictures as a PNG file, without pictures of the data, which not everybody may show on.
+
+    Args:
+        path: the file.
+        hierarchy, embeds, curvature: as in `space_section`.
+    """
+    nodes = np.flatnonzero(hierarchy.active())
+    c = float(curvature) if curvature and is_hyperbolic(curvature) else None
+    points, levels = np.asarray(embeds)[nodes], hierarchy.level[nodes]
+    picture = to_png(poincare_disk(points, levels, c, hierarchy, nodes, example_images(hierarchy, 2, 8)), 120)
+    with written_aside(path) as aside:
+        aside.write_bytes(picture)
 
 
 def _upright(flat: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
 
+from hf_hyperbolic.data.files import weights_digest
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.image_processing import make_image_processor
@@ -37,6 +38,7 @@ class System:
         args: of the run that trained it; for another checkpoint, only what the checkpoint tells (see `known`).
         measures: see `ranking_measures`.
         source: the run or checkpoint it was loaded from.
+        folder: that holds its weights; None where they lie in none here.
         known: whether `args` are those the model was trained with.
     """
 
@@ -47,6 +49,7 @@ class System:
     measures: dict[str, str]
     source: str = ""
     known: bool = True
+    folder: Path | None = None
 
     @property
     def curvature(self) -> float:
@@ -68,6 +71,10 @@ class System:
         if self.source == UNTRAINED:
             return False
         return same_data(data, self.args.data) if self.known else None
+
+    def weights_digest(self) -> str | None:
+        """SHA-256 of its weights, by which its figures are known as its own; None where they are in no folder here."""
+        return weights_digest(self.folder) if self.folder else None
 
     def settings(self) -> dict[str, Any]:
         """What is known of how it came to be, as the report shows it."""
@@ -111,7 +118,7 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
     model = HyperbolicCLIPVisionModel.from_pretrained(folder).eval()
     model.to(torch.device(device))
     processor = AutoImageProcessor.from_pretrained(folder)
-    return System(system_name(args), model, processor, args, ranking_measures(args), str(run))
+    return System(system_name(args), model, processor, args, ranking_measures(args), str(run), folder=folder)
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
@@ -184,7 +191,8 @@ def _pretrained(checkpoint: str, device: torch.device, context: float) -> System
         kind = "hyperbolic" if encoder.geometry == "lorentz" else "Euclidean"
         name = system_name(args) if known else f"{kind} model {last}"
         measures = {**ranking_measures(args), **encoder.measures}
-    return System(name, encoder.model, processor, args, measures, checkpoint, known)
+    folder = Path(checkpoint) if Path(checkpoint).is_dir() else None
+    return System(name, encoder.model, processor, args, measures, checkpoint, known, folder)
 
 
 def _arguments(saved: Mapping[str, Any], looks: dict[str, Any]) -> tuple[TrainArguments, bool]:

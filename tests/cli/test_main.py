@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from hf_hyperbolic.cli import main as module
-from hf_hyperbolic.cli.main import COMMANDS, GROUPS, main
+from hf_hyperbolic.cli.main import COMMANDS, GROUPS, SINGLE, main
 
 
 def test_help_lists_every_command(capsys):
@@ -20,10 +20,22 @@ def test_help_lists_every_command(capsys):
             with pytest.raises(SystemExit) as exit_:
                 main([group, name, "--help"])
             assert exit_.value.code == 0
-            positional = {"detect": "images", "search": "index", "qdrant": "index", "moco": "checkpoint"}.get(
-                name, "source"
-            )
+            positional = {
+                "detect": "images", "search": "index", "qdrant": "index", "moco": "checkpoint", "push": "repo_id",
+            }.get(name, "source")  # fmt: skip
             assert positional in capsys.readouterr().out
+
+
+def test_help_lists_the_commands_of_no_group(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    for name in SINGLE:
+        assert f"\n    {name}" in printed
+        with pytest.raises(SystemExit) as exit_:
+            main([name, "--help"])
+        assert exit_.value.code == 0
+        assert "repo_id" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

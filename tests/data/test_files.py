@@ -1,6 +1,6 @@
 import pytest
 
-from hf_hyperbolic.data.files import replace_folder, write_text
+from hf_hyperbolic.data.files import replace_folder, sha256, weights_digest, write_text
 
 
 def test_text_is_whole_or_as_before(tmp_path, monkeypatch):
@@ -40,3 +40,16 @@ def test_a_folder_that_happens_to_be_called_old_is_nobody_elses_business(tmp_pat
     replace_folder(tmp_path / "aside", tmp_path / "final")
     assert (tmp_path / "old-final" / "file").read_text() == "old-final"
     assert (tmp_path / "final" / "file").read_text() == "aside"
+
+
+def test_weights_are_known_by_their_bytes(tmp_path):
+    assert weights_digest(tmp_path) is None
+    (tmp_path / "model.safetensors").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1
+    one = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert weights_digest(tmp_path) == sha256(tmp_path / "model.safetensors") == one
+    (tmp_path / "model-2.safetensors").write_bytes(b"abc")
+    two = weights_digest(tmp_path)
+    assert two not in (None, one)
+    (tmp_path / "model-2.safetensors").write_bytes(b"abd")
+    assert weights_digest(tmp_path) != two

@@ -1,5 +1,6 @@
 """The evaluation script on a short run: tables, JSON, report, and what it says to bad input."""
 
+import hashlib
 import json
 import shutil
 
@@ -29,8 +30,11 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
     train("--data", data, "--output_dir", cosine, "--loss", "cosine", *short)
     output = tmp_path / "evaluation"
     printed = train("--run", whole_run, "--baselines", cosine, "--output_dir", output, script="evaluate.py")
-    results = json.loads((output / "results.json").read_text())["results"]
+    made = json.loads((output / "results.json").read_text())
+    results = made["results"]
     assert list(results) == [OURS, system_name(TrainArguments(loss="cosine")), "untrained"]
+    assert list(made["measures"]) == list(results)
+    assert made["weights"] == hashlib.sha256((whole_run / "best" / "model.safetensors").read_bytes()).hexdigest()
     measures = {"cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance"}
     for result in results.values():
         assert set(result["parent_to_child"]) == measures
@@ -41,7 +45,7 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
         assert word in printed.lower()
     report = (output / "report.html").read_text()
     assert report.count("data:image/") > 20
-    assert {path.suffix for path in output.iterdir()} == {".txt", ".json", ".npz", ".html"}
+    assert {path.suffix for path in output.iterdir()} == {".txt", ".json", ".npz", ".html", ".png"}
 
 
 def test_runs_of_one_kind_are_told_apart_by_their_folders(whole_run, train, tmp_path):

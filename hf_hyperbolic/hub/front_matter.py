@@ -1,0 +1,99 @@
+"""The front matter of a model card: what the Hub reads, and shows beside the card."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from hf_hyperbolic.hub.emissions import Emissions
+from hf_hyperbolic.hub.evaluations import Evaluation
+from hf_hyperbolic.hub.run import TrainedModel, hub_name, public_settings
+from hf_hyperbolic.training.backbones import FROM_SCRATCH
+
+UNKNOWN_LICENSE = "unknown"
+_TAGS = ["hyperbolic", "hierarchy", "image-retrieval", "entailment", "custom_code", "arxiv:2411.17490"]
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says beyond the files of the run.
+
+    Attributes:
+        repo_id: "user/name".
+        license: of the weights, as the Hub abbreviates it; None for what is known of it.
+        datasets: names on the Hub of what it was trained on, beyond the one the run names itself.
+        emissions: of training.
+        revision: commit that weights and code are pinned to in the snippets; None before there is one.
+        left_out: why evaluations were left out, a sentence each.
+    """
+
+    repo_id: str
+    license: str | None = None
+    datasets: Sequence[str] = ()
+    emissions: Emissions | None = None
+    revision: str | None = None
+    left_out: Sequence[str] = field(default=())
+
+
+def default_license(settings: dict[str, Any]) -> str:
+    """That of this library where nothing else went into the weights, else unknown."""
+    own = settings.get("data") == "scenes" and settings.get("backbone") in FROM_SCRATCH
+    return "apache-2.0" if own else UNKNOWN_LICENSE
+
+
+def front_matter(model: TrainedModel, evaluations: Sequence[Evaluation], facts: CardFacts) -> ModelCardData:
+    """The front matter, with the evaluated figures as `model-index`."""
+    settings = public_settings(model.settings)
+    datasets = [name for name in (hub_name(model.settings.get("data")), *facts.datasets) if name]
+    extra: dict[str, Any] = {}
+    if facts.emissions:
+        extra["co2_eq_emissions"] = {"emissions": facts.emissions.grams, "source": facts.emissions.source}
+    return ModelCardData(
+        license=facts.license or default_license(settings),
+        library_name="transformers",
+        pipeline_tag="image-feature-extraction",
+        tags=_TAGS,
+        base_model=hub_name(model.settings.get("backbone")),
+        datasets=list(dict.fromkeys(datasets)) or None,
+        model_name=facts.repo_id.rpartition("/")[2],
+        eval_results=[result for evaluation in evaluations for result in _results(evaluation)] or None,
+        **extra,
+    )
+
+
+def _results(evaluation: Evaluation) -> list[EvalResult]:
+    name = data_name(evaluation.data)
+    return [
+        EvalResult(
+            task_type="image-feature-extraction",
+            task_name="Hierarchical image retrieval",
+            dataset_type=hub_name(evaluation.data) or name.lower().replace(" ", "-"),
+            dataset_name=name,
+            dataset_split=evaluation.split,
+            metric_type=f"{row.headline.path[0]}_{row.headline.figure}",
+            metric_name=row.name,
+            metric_value=row.entry["value"],
+            metric_args={
+                key: value for key, value in {"measure": row.measure, **_known(row.entry)}.items() if value is not None
+            },
+        )
+        for row in evaluation.rows()
+    ]
+
+
+def _known(entry: Any) -> dict[str, Any]:
+    return {name: entry.get(name) for name in ("low", "high", "chance", "ceiling")}
+
+
+def called(evaluation: Evaluation) -> str:
+    """Data set and split."""
+    return f"{data_name(evaluation.data)}, split {evaluation.split}"
+
+
+def data_name(data: str | None) -> str:
+    """A data set as a person calls it; of a folder its last part."""
+    if data == "scenes":
+        return "embedded scenes"
+    return str(hub_name(data) or Path(str(data)).name)
