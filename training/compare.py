@@ -3,7 +3,7 @@
     python training/compare.py --output_dir outputs/compare --seeds 0 1 2 --split test --ood true --zero_shot true
     python training/compare.py --output_dir outputs/ccp training/configs/photographs.yaml --data PATH
     python training/compare.py --systems "hyperbolic angle" "hyperbolic angle, intra-image only"
-    python training/compare.py --variants training/configs/study.yaml --jobs 2 --image_size 32 --max_steps 500
+    python training/compare.py --variants training/studies/recipe.yaml --jobs 2 --image_size 32 --max_steps 500
 
 Tables give mean and range over seeds, chance, ceiling and rankings blind to the query; below them stands a verdict on
 every claim of the paper, and on what this library sets out to reach. Precision against recall is drawn. The last line

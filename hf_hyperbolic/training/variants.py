@@ -31,7 +31,7 @@ def read_variants(path: str | Path) -> dict[str, list[str]]:
     try:
         content = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file of variants; see training/configs/study.yaml") from None
+        raise FileNotFoundError(f"{path}: no such file of variants; see training/studies/recipe.yaml") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict) or len(content) < 2:

@@ -13,7 +13,7 @@ def written(tmp_path, text):
 
 
 def test_the_study_of_this_repository_can_be_trained(request):
-    variants = read_variants(request.config.rootpath / "training" / "configs" / "study.yaml")
+    variants = read_variants(request.config.rootpath / "training" / "studies" / "recipe.yaml")
     first, *others = variants
     assert variants[first] == []
     default = TrainArguments()
