@@ -75,7 +75,8 @@ def tiled_info_nce(
         both = [(block.own | block.cross, ~block.ignored), (block.own, ~(block.ignored | block.cross))]
         return [part for part, share in zip(both, (1 - own_weight, own_weight), strict=True) if share]
 
-    def terms(rows: slice) -> tuple[list[_Sums], list[_Sums]]:
+    def terms(rows: slice) -> tuple[Tensor, Tensor]:
+        """Sums over rows (P, 2) or of columns (P, 3, N), for each of P shares, of either direction."""
         logits, of_children = scores(rows)
         mine = masks.block(rows)
         if of_children is not None or not directed:
@@ -83,10 +84,11 @@ def tiled_info_nce(
         if not directed:
             related = mine.own | mine.cross
             mine = PairMasks(mine.own, mine.cross, mine.ignored | ((reverse.own | reverse.cross) & ~related))
-        down = [_over_rows(logits, *part, where) for part in parts(mine)]
+        down = torch.stack([_over_rows(logits, *part, where) for part in parts(mine)])
         if of_children is not None:
-            return down, [_over_rows(of_children, *part, where) for part in parts(reverse)]
-        return down, [_over_columns(logits, *part, where) for part in parts(mine)]
+            return down, torch.stack([_over_rows(of_children, *part, where) for part in parts(reverse)])
+        # one tensor is kept: many small ones, each where a large one was, would leave no room for the next large one
+        return down, torch.stack([_over_columns(logits, *part, where) for part in parts(mine)])
 
     found = [
         checkpoint(terms, slice(start, min(start + tile, count)), use_reentrant=False, preserve_rng_state=False)
@@ -94,39 +96,35 @@ def tiled_info_nce(
     ]
 
     def direction(number: int) -> Tensor:
-        means = [_mean([tile[number][place] for tile in found], where) for place in range(len(shares))]
-        return torch.stack([share * mean for share, mean in zip(shares, means, strict=True)]).sum()
+        of_shares = torch.stack([sums[number] for sums in found], dim=1)
+        return torch.stack([share * _mean(sums, where) for share, sums in zip(shares, of_shares, strict=True)]).sum()
 
     down, up = direction(0), direction(1)
     return LossOutput(loss=down + up, parent_to_child=down, child_to_parent=up)
 
 
-# of rows that are whole: their sum and number; of columns, (N,) each: logarithm of the sum over candidates, what the
-# positives give, and their number
-_Sums = tuple[Tensor, ...]
-
-
-def _over_rows(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> _Sums:
+def _over_rows(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> Tensor:
+    """(2,) of rows that are whole: the sum of their values, and how many have one."""
     per_row, rows = row_terms(logits, positives, candidates, where)
-    return per_row.sum(), rows.sum()
+    return torch.stack([per_row.sum(), rows.sum().to(logits.dtype)])
 
 
-def _over_columns(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> _Sums:
+def _over_columns(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> Tensor:
+    """(3, N) of columns in part: log of the sum over candidates, what the positives give, and their number."""
     among = logits.masked_fill(~candidates, _LEFT_OUT).logsumexp(0)
     if where == "inside":
         given = logits.masked_fill(~positives, _LEFT_OUT).logsumexp(0)
     else:
         given = logits.masked_fill(~positives, 0.0).sum(0)
-    return among, given, positives.sum(0)
+    return torch.stack([among, given, positives.sum(0).to(logits.dtype)])
 
 
-def _mean(tiles: list[_Sums], where: Positives) -> Tensor:
-    """0-d InfoNCE, the mean over what has a positive, of the sums of all tiles."""
-    parts = [torch.stack(part) for part in zip(*tiles, strict=True)]
-    if len(parts) == 2:
-        total, used = parts
-        return -total.sum() / used.sum().clamp(min=1)
-    among, given, positives = parts
+def _mean(tiles: Tensor, where: Positives) -> Tensor:
+    """0-d InfoNCE, the mean over what has a positive, from the (T, 2) or (T, 3, N) sums of T tiles."""
+    if tiles.ndim == 2:
+        total, used = tiles.sum(0)
+        return -total / used.clamp(min=1)
+    among, given, positives = tiles.unbind(1)
     number = positives.sum(0)
     has_one = number > 0
     mean = given.logsumexp(0) if where == "inside" else given.sum(0) / number.clamp(min=1)

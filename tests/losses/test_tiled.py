@@ -97,8 +97,8 @@ class LargestTensor(TorchDispatchMode):
 
 @pytest.mark.parametrize("kind", ["lorentz beta", "cosine"])
 def test_no_matrix_of_all_pairs_is_made_forward_or_backward(kind):
-    n, tile = 96, 12
-    relations = random_relations(n, 0, images=30)
+    n, tile = 192, 48
+    relations = random_relations(n, 0, images=60)
     embeds = torch.randn(n, 4, generator=torch.manual_seed(0)).requires_grad_()
     sizes = {}
     for rows in (0, tile):
