@@ -37,7 +37,7 @@ from hf_hyperbolic.training.pretraining import (
     two_views,
 )
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
-from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.sources import check_two_splits, load_split
 
 
 def save_backbone(
@@ -66,11 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         f"the run goes to {output}"
     )
 
-    if Path(args.data).is_file():
-        raise SystemExit(
-            f"--data {args.data} is one file, so training and validation would see the same images: give a folder, or "
-            "the name of a data set, that has both splits"
-        )
+    check_two_splits(args.data)
     train_split = load_split(args, "train")
     val_split = load_split(args, "val", first=args.eval_images, check=accelerator.is_main_process)
     accelerator.print(f"train: {train_split.summary()}")

@@ -37,6 +37,7 @@ _PANELS: dict[str, tuple[str, dict[str, str]]] = {
             "loss_parent_to_child": "parent → child",
             "loss_child_to_parent": "child → parent",
             "loss_similarity": "similarity, before its weight",
+            "loss_proxies": "class proxies, before their weight",
             "loss": "all, weighted",
         },
     ),
@@ -48,11 +49,13 @@ _COLOURS = {
     "loss_parent_to_child": LEVEL_COLOURS[1],
     "loss_child_to_parent": LEVEL_COLOURS[2],
     "loss_similarity": LEVEL_COLOURS[3],
+    "loss_proxies": SYSTEM_COLOURS[1],
     "radius_box": LEVEL_COLOURS[1],
 }
 _DASHES = {
     "loss_child_to_parent": SYSTEM_DASHES[1],
     "loss_similarity": SYSTEM_DASHES[2],
+    "loss_proxies": SYSTEM_DASHES[3],
     "radius_box": SYSTEM_DASHES[1],
 }
 
@@ -210,7 +213,9 @@ def _validation(lines: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
             steps, values, marker="o", markersize=4, linewidth=1.8, label=name,
             color=SYSTEM_COLOURS[index % len(SYSTEM_COLOURS)], linestyle=SYSTEM_DASHES[index % len(SYSTEM_DASHES)],
         )  # fmt: skip
-    axes.legend(**LEGEND)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.45 * (high - low))  # room for the legend, lest it hide a line
+    axes.legend(**LEGEND, ncols=2)
     return figure
 
 

@@ -123,13 +123,7 @@ def load_arrays(file: Path, source: Mapping[str, Any]) -> dict[str, np.ndarray] 
         return None
 
 
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file's content."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def weights_digest(model: torch.nn.Module) -> str:
+def parameters_digest(model: torch.nn.Module) -> str:
     """SHA-256 of a model's parameters and buffers, for a model that lies in no file."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from hf_hyperbolic.data.files import sha256
 from hf_hyperbolic.evaluation.seed_tables import SHOWN, ZERO_SHOT
 from hf_hyperbolic.evaluation.split_evaluation import RECALL_LEVELS, SplitEvaluation, fingerprint
 from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.evaluation.zero_shot_task import Support, told_boxes
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.kept_figures import Kept, file_digest, kept_embeddings, kept_figures, weights_digest
+from hf_hyperbolic.training.kept_figures import Kept, kept_embeddings, kept_figures, parameters_digest
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.output_names import file_name
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
@@ -53,13 +54,13 @@ def trained_run(folder: Path, which: str, device: str = "cpu") -> Run:
     if not weights.exists():
         raise FileNotFoundError(f"{folder / which} holds no model: is the run finished?")
     measures = ranking_measures(TrainArguments.load(folder / which))
-    return Run(folder, which, file_digest(weights), measures, lambda: trained(folder, device, which))
+    return Run(folder, which, sha256(weights), measures, lambda: trained(folder, device, which))
 
 
 def untrained_run(folder: Path, args: TrainArguments, device: str = "cpu") -> Run:
     """What a run of `args` starts from."""
     start = untrained(args, device)
-    return Run(folder, "untrained", weights_digest(start.model), start.measures, lambda: start)
+    return Run(folder, "untrained", parameters_digest(start.model), start.measures, lambda: start)
 
 
 @dataclass(frozen=True)

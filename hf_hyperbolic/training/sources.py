@@ -47,6 +47,18 @@ class Split:
         )
 
 
+def check_two_splits(data: str) -> None:
+    """
+    Raises:
+        SystemExit: `data` is one file, which would be training and validation split alike.
+    """
+    if Path(data).is_file():
+        raise SystemExit(
+            f"--data {data} is one file, so training and validation would see the same images: give a folder, or the "
+            "name of a data set, that has both splits"
+        )
+
+
 def load_split(
     args: RunArguments,
     split: str,

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from hf_hyperbolic.training.kept_figures import Kept, kept_embeddings, kept_figures, load_arrays, weights_digest
+from hf_hyperbolic.training.kept_figures import Kept, kept_embeddings, kept_figures, load_arrays, parameters_digest
 
 SOURCE = {"model": "abc", "measures": {"children": "beta"}}
 KEPT = Kept(
@@ -88,7 +88,7 @@ def test_the_digest_tells_weights_apart():
 
     torch.manual_seed(0)
     one, other = torch.nn.BatchNorm1d(3), torch.nn.BatchNorm1d(3)
-    assert weights_digest(one) == weights_digest(other)
+    assert parameters_digest(one) == parameters_digest(other)
     other.running_mean[0] = 1
-    assert weights_digest(one) != weights_digest(other)
-    assert len({weights_digest(torch.nn.Linear(2, 2)) for _ in range(2)}) == 2
+    assert parameters_digest(one) != parameters_digest(other)
+    assert len({parameters_digest(torch.nn.Linear(2, 2)) for _ in range(2)}) == 2
