@@ -231,14 +231,17 @@ def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float])
 def ranking_measures(settings: Mapping[str, Any], geometry: str | None) -> dict[str, str]:
     """`{"children": measure, "parents": measure}` of a model, from the settings its run saved.
 
-    Angle models rank by beta, the angle at the parent, in both directions where the run does not name another measure:
-    alpha, the angle at the child, tends to pi for every item near the origin, and these then come back for every child.
+    Where the run does not name another, angle models rank by the angle at the parent in both directions: `combined`
+    with the similarity where they were trained by that too, `beta` where by angles alone. Alpha,
+    the angle at the child, tends to pi for every item near the origin, and these then come back for every child.
 
     Args:
-        settings: `loss`, `children_measure` and `parents_measure` are looked at; may be empty.
+        settings: `loss`, `similarity_weight`, `children_measure` and `parents_measure` are looked at; may be empty.
         geometry: of the model, None for one that was not made by this library.
     """
-    angle = "euclidean_beta" if geometry == "euclidean" else "beta"
+    angle = "combined" if settings.get("loss") == "angle" and settings.get("similarity_weight") else "beta"
+    if geometry == "euclidean":
+        angle = f"euclidean_{angle}"
     # a contrast ranks by what it contrasts; HyCoCLIP's cones open from part to whole, and HCL has none
     contrasts = {"cosine": "cosine", "hcl": "distance", "meru": "distance", "hycoclip": "distance"}
     default = "cosine" if geometry is None else contrasts.get(settings.get("loss", "angle"), angle)

@@ -14,7 +14,7 @@ from hf_hyperbolic.evaluation.nodes import Direction
 from hf_hyperbolic.evaluation.threads import spread
 from hf_hyperbolic.retrieval.measures import MEASURES, scores
 
-EUCLIDEAN_MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta")
+EUCLIDEAN_MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined")
 _PAIR_BLOCK = 128
 # gallery items scored at once on the CPU, so that what a measure computes on the way stays in cache
 _GALLERY_BLOCK = 4096

@@ -6,19 +6,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hf_hyperbolic.data.files import sha256
+from hf_hyperbolic.retrieval.measures import SIMILARITY_SHARE
 
+_COSINES = "torch.nn.functional.cosine_similarity(wholes[:, None], parts[None], dim=-1)"
 # measure -> scores of (n) wholes and (m) parts, larger is better; {c} is the curvature
 _EXPRESSIONS = {
     "beta": "torch.pi - lorentz.pairwise_exterior_angle(wholes, parts, {c})",
     "alpha": "lorentz.pairwise_exterior_angle(parts, wholes, {c}).T",
+    "combined": f"lorentz.pairwise_exterior_angle(wholes, parts, {{c}}).cos() + {SIMILARITY_SHARE:g} * {_COSINES}",
+    "euclidean_combined": f"euclidean.pairwise_exterior_angle(wholes, parts).cos() + {SIMILARITY_SHARE:g} * {_COSINES}",
     "euclidean_beta": "torch.pi - euclidean.pairwise_exterior_angle(wholes, parts)",
     "euclidean_alpha": "euclidean.pairwise_exterior_angle(parts, wholes).T",
     "distance": "-lorentz.pairwise_distance(wholes, parts, {c})",
-    "cosine": "torch.nn.functional.cosine_similarity(wholes[:, None], parts[None], dim=-1)",
+    "cosine": _COSINES,
 }
 _MEANINGS = {
     "beta": "angles at the wholes, in radians: pi where a part lies straight behind its whole",
     "alpha": "angles at the parts, in radians: pi where a part lies straight behind its whole",
+    "combined": f"cosines of the angle at the wholes, with {SIMILARITY_SHARE:g} times the similarity: "
+    f"{1 + SIMILARITY_SHARE:g} for a part straight behind its whole",
     "distance": "distances with the sign turned: 0 is the nearest",
     "cosine": "cosines: 1 for the same direction",
 }

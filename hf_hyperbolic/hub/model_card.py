@@ -49,10 +49,6 @@ def model_card(
     settings, config = public_settings(model.settings), model.config
     hyperbolic = config["geometry"] == "lorentz"
     measures = ranking_measures(settings, config["geometry"])
-    angle = "beta" if hyperbolic else "euclidean_beta"
-    scored = {**measures, "proxies": "cosine" if settings.get("loss") == "cosine" else angle}
-    if not config.get("num_proxies"):
-        del scored["proxies"]
     limits = [*_own_limits(settings)]
     for evaluation in evaluations[:1]:
         limits += evaluation.limits(settings)
@@ -71,9 +67,8 @@ def model_card(
         parents_words=measure_name(measures["parents"]),
         children=function_of(measures["children"]),
         parents=function_of(measures["parents"]),
-        of_proxies=function_of(scored.get("proxies", angle)),
-        modules=modules_of(scored.values()),
-        functions=scoring_functions(scored).rstrip(),
+        modules=modules_of(measures.values()),
+        functions=scoring_functions(measures).rstrip(),
         proxies=config.get("num_proxies", 0),
         context=settings.get("context"),
         what=_what(model, settings),

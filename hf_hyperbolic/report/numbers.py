@@ -12,8 +12,10 @@ MEASURE_NAMES = {
     "cosine": "cosine",
     "euclidean_alpha": "Euclidean angle at the child (α)",
     "euclidean_beta": "Euclidean angle at the parent (β)",
+    "euclidean_combined": "Euclidean angle at the parent with similarity",
     "alpha": "hyperbolic angle at the child (α)",
     "beta": "hyperbolic angle at the parent (β)",
+    "combined": "hyperbolic angle at the parent with similarity",
     "distance": "hyperbolic distance",
 }
 # oracles that see no image, by what they rank first

@@ -7,6 +7,7 @@ from typing import Any
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.report.html import Markup, join, tag, text
 from hf_hyperbolic.report.numbers import figure_name, lookup, measure_name, number
+from hf_hyperbolic.retrieval.measures import SIMILARITY_SHARE
 
 # rankings that are the same for every query: section, direction whose measure ranks, figure, oracle, the point made,
 # what is ranked first, what a model no better may have answered
@@ -191,6 +192,10 @@ def gallery_key(measures: Collection[str]) -> Markup:
             ("the angle below a label: 180° is a perfect fit", ("alpha", "beta", "euclidean_alpha", "euclidean_beta")),
             ("the distance below a label: smaller is better", ("distance",)),
             ("the similarity below a label: 1 is the same direction", ("cosine",)),
+            (
+                f"the score below a label, angle and similarity together: {1 + SIMILARITY_SHARE:g} is a perfect fit",
+                ("combined", "euclidean_combined"),
+            ),
         )
         if bases & {*those}
     ]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hf_hyperbolic import euclidean, lorentz
-from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES
+from hf_hyperbolic.retrieval.measures import AT_PARENT, HYPERBOLIC_MEASURES, SIMILARITY_SHARE
 
 # Below this sin^2 of the angle between directions (theta < 0.01) `1 - cos theta` has lost too many digits even in
 # float64, and the pair goes through the geometry's elementwise form, which projects instead of subtracting.
@@ -45,13 +45,18 @@ class Scoring:
         return self.measure in HYPERBOLIC_MEASURES
 
     @property
-    def is_beta(self) -> bool:
-        """Whether the score is pi minus an exterior angle rather than the angle itself."""
-        return self.measure.endswith("beta")
+    def is_combined(self) -> bool:
+        """Whether the score is the cosine of an exterior angle and a share of the cosine similarity."""
+        return self.measure.endswith("combined")
+
+    @property
+    def at_parent(self) -> bool:
+        """Whether the angle is the one at the parent: the smaller the exterior angle, the better."""
+        return self.measure in AT_PARENT
 
     @property
     def apex_is_query(self) -> bool:
-        return (self.direction == "children") == self.is_beta
+        return (self.direction == "children") == self.at_parent
 
     @property
     def root_c(self) -> float:
@@ -85,7 +90,7 @@ def _pair_scores(x: Tensor, y: Tensor, scoring: Scoring) -> Tensor:
         return score
     close = (1 - cosine.square() < NEARLY_COLLINEAR).nonzero().flatten()
     if len(close):
-        score[close] = _stable_scores(x[close], y[close], scoring)
+        score[close] = _stable_scores(x[close], y[close], cosine[close], scoring)
     return score
 
 
@@ -93,7 +98,7 @@ def _norm(x: Tensor) -> Tensor:
     return x.square().sum(-1).sqrt()
 
 
-def _stable_scores(x: Tensor, y: Tensor, scoring: Scoring) -> Tensor:
+def _stable_scores(x: Tensor, y: Tensor, cosine: Tensor, scoring: Scoring) -> Tensor:
     if scoring.measure == "distance":
         assert scoring.curvature is not None
         return -lorentz.distance(x, y, scoring.curvature)
@@ -103,7 +108,13 @@ def _stable_scores(x: Tensor, y: Tensor, scoring: Scoring) -> Tensor:
         angle = lorentz.exterior_angle(apex, other, scoring.curvature)
     else:
         angle = euclidean.exterior_angle(apex, other)
-    return math.pi - angle if scoring.is_beta else angle
+    return _score_of_angle(angle, cosine, scoring)
+
+
+def _score_of_angle(angle: Tensor, cosine: Tensor, scoring: Scoring) -> Tensor:
+    if scoring.is_combined:
+        return angle.cos() + SIMILARITY_SHARE * cosine.clamp(-1, 1)
+    return math.pi - angle if scoring.at_parent else angle
 
 
 def score_of_cosine(
@@ -152,7 +163,10 @@ def score_of_cosine(
     bound = (
         error * (cosh_a - radial * cosine).abs() / sine + 8 * ROUNDING * (cosh_a + radial) * sine
     ) / square + 4 * ROUNDING
-    return (math.pi - angle if scoring.is_beta else angle), bound
+    if scoring.is_combined:
+        # the cosine of an angle changes no faster than the angle
+        bound = bound + SIMILARITY_SHARE * error + 8 * ROUNDING
+    return _score_of_angle(angle, cosine, scoring), bound
 
 
 def tile_scores(queries: Tensor, items: Tensor, scoring: Scoring) -> Tensor:

@@ -10,6 +10,8 @@ falls as the exterior angle grows, over its whole range: nothing saturates where
 the threshold t where `u - p q - t r sqrt(1 - u^2) >= 0`: no division, a few passes over a tile that stays in the cache.
 Unit directions are multiplied, not Klein coordinates, which lose the radius in float32 beyond 8.
 
+The score `cos ext + 2 u` is its own key: `cos ext = cot ext / sqrt(1 + cot^2 ext)` rises with the cotangent.
+
 Distance is a maximum inner product, `tanh(a) sinh(b) u - cosh(b) = -cosh(sqrt(c) d) / cosh(a)`, and so is the cosine.
 
 Every product is taken to be wrong by up to `(D + 8) 2^-24`, the bound for any order of summation, and every length of
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from hf_hyperbolic.lorentz import MIN_NORM
 from hf_hyperbolic.retrieval.exact import Scoring
+from hf_hyperbolic.retrieval.measures import SIMILARITY_SHARE
 
 # Scores within this are one float32 number or neighbours: at pi float32 has steps of 2.4e-7.
 _SCORE_STEP = 3e-7
@@ -79,6 +82,8 @@ class Key(Protocol):
 
 def key_of(queries: Tensor, scoring: Scoring, precision: torch.dtype = torch.float32) -> Key:
     """The key of (Q, D) queries for a scoring, by products in float32 or float64."""
+    if scoring.is_combined:
+        return CombinedKey(queries, scoring, precision)
     return (AngleKey if scoring.is_angle else ProductKey)(queries, scoring, precision)
 
 
@@ -108,7 +113,7 @@ class AngleKey:
         x = queries.double()
         norms = torch.linalg.vector_norm(x, dim=1).clamp(min=MIN_NORM)
         self.scoring = scoring
-        self.sign = 1.0 if scoring.is_beta else -1.0
+        self.sign = 1.0 if scoring.at_parent else -1.0
         self.unit = _unit(precision)
         self.of_lengths = (x.shape[1] / 2 + 4) * self.unit
         self.error = (x.shape[1] + 8) * self.unit + self.of_lengths
@@ -186,9 +191,59 @@ class AngleKey:
 
     def beyond(self, scores: Tensor) -> Tensor:
         following = _next_scores(scores) - 1e-12
-        angle = torch.pi - following if self.scoring.is_beta else following
+        angle = torch.pi - following if self.scoring.at_parent else following
         key = self.sign / (angle.tan() * self.scale)
         return torch.where(following >= torch.pi, torch.inf, torch.where(following <= 0, -HUGE, key))
+
+
+class CombinedKey(AngleKey):
+    """`cos ext + SIMILARITY_SHARE u`, the score itself."""
+
+    def estimate(self, product: Tensor, columns: Tensor) -> Tensor:
+        q, r = columns.to(product.dtype)
+        along = torch.addcmul(product, self._p, q, value=-1)
+        square = (1 - product.square()).clamp_(min=0).mul_((r / self._scale()).square_())
+        return self._sum(along, square, product)
+
+    def test(
+        self, product: Tensor, columns: Tensor, thresholds: Tensor, work: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        square, along = work
+        q, r = columns.to(product.dtype)
+        torch.addcmul(product, self._p, q, value=-1, out=along)
+        along.add_(2 * self.error)
+        # the sine may be wrong either way: which way favours the item depends on the sign of what stands over it
+        doubt = 3 * self.error + 2 * self.of_lengths
+        torch.addcmul(product.new_ones(()), product, product, value=-1, out=square)
+        square.sub_(along.sign(), alpha=doubt).clamp_(min=0)
+        square.mul_((r / self._scale()).square())
+        floors = thresholds - (2 * SIMILARITY_SHARE * self.error + 64 * self.unit)
+        return self._sum(along, square, product), floors.to(product.dtype)[:, None]
+
+    def bounds(self, product: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = (self.scale[rows] * cotangent for cotangent in super().bounds(product, rows, columns))
+        similarity = SIMILARITY_SHARE * product.double()
+        doubt = SIMILARITY_SHARE * self.error + 16 * 2.0**-53
+        return (
+            low / (1 + low.square()).sqrt() + similarity - doubt,
+            high / (1 + high.square()).sqrt() + similarity + doubt,
+        )
+
+    def loosen(self, thresholds: Tensor) -> Tensor:
+        return thresholds - _SCORE_STEP
+
+    def beyond(self, scores: Tensor) -> Tensor:
+        following = _next_scores(scores)
+        return torch.where(following > 1 + SIMILARITY_SHARE, torch.inf, following - 1e-14)
+
+    def _scale(self) -> Tensor:
+        return self.scale.to(self._p.dtype)[:, None]
+
+    @staticmethod
+    def _sum(along: Tensor, square: Tensor, product: Tensor) -> Tensor:
+        """Cosine of the angle whose cotangent is `along / sqrt(square)`, and the similarity; overwrites both."""
+        length = square.addcmul_(along, along).clamp_(min=torch.finfo(square.dtype).tiny).sqrt_()
+        return along.div_(length).add_(product, alpha=SIMILARITY_SHARE)
 
 
 class ProductKey:

@@ -9,9 +9,15 @@ from torch.nn import functional
 
 from hf_hyperbolic import euclidean, lorentz
 
-MEASURES = ("cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance")
+MEASURES = (
+    "cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined", "alpha", "beta", "combined", "distance",
+)  # fmt: skip
 DIRECTIONS = ("children", "parents")
-HYPERBOLIC_MEASURES = ("alpha", "beta", "distance")
+HYPERBOLIC_MEASURES = ("alpha", "beta", "combined", "distance")
+# measures of the angle at the parent, whichever of query and item that is
+AT_PARENT = ("beta", "combined", "euclidean_beta", "euclidean_combined")
+# of the cosine similarity in `combined`, see docs/recipe.md
+SIMILARITY_SHARE = 2.0
 _ROWS_NAMED = 5
 
 
@@ -29,7 +35,10 @@ def scores(
     - `alpha`: `ext(child, parent)` in radians, [0, pi]. It grows towards pi as the parent nears the origin, whatever
       its direction: items near the origin are hubs in the direction "parents".
     - `beta`: `pi - ext(parent, child)` in radians, [0, pi], the interior angle at the parent. Never above `alpha`.
-    - `euclidean_alpha`, `euclidean_beta`: the same with the Euclidean angle between the same vectors.
+    - `combined`: `cos ext(parent, child)` plus twice the cosine similarity, [-3, 3]: the part must lie behind the whole
+      and look like it. For models trained by both, angle and similarity.
+    - `euclidean_alpha`, `euclidean_beta`, `euclidean_combined`: the same with the Euclidean angle between the same
+      vectors.
     - `cosine`: cosine similarity of the vectors, [-1, 1]. Symmetric: the direction makes no difference.
     - `distance`: minus the hyperbolic distance, at most 0. Symmetric as well.
 
@@ -41,7 +50,8 @@ def scores(
         measure: one of `MEASURES`.
         direction: "children" where queries are parents and gallery items candidate children, "parents" where queries
             are children and gallery items candidate parents.
-        curvature: c > 0 of the space of curvature -c; needed by `alpha`, `beta` and `distance`, ignored by the others.
+        curvature: c > 0 of the space of curvature -c; needed by `alpha`, `beta`, `combined` and `distance`, ignored by
+            the others.
 
     Returns:
         (Q, G) float32 scores, float64 for float64 embeddings.
@@ -52,13 +62,11 @@ def scores(
     """
     _check(queries, gallery, measure, direction, curvature)
     if measure == "cosine":
-        queries, gallery = lorentz.promote(queries, gallery)
-        with torch.autocast(queries.device.type, enabled=False):
-            return (functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T).clamp(-1, 1)
+        return _cosines(queries, gallery)
     if measure == "distance":
         assert curvature is not None
         return -lorentz.pairwise_distance(queries, gallery, curvature)
-    apex_is_query = (direction == "children") == measure.endswith("beta")
+    apex_is_query = (direction == "children") == (measure in AT_PARENT)
     apex, other = (queries, gallery) if apex_is_query else (gallery, queries)
     if measure.startswith("euclidean"):
         angle = euclidean.pairwise_exterior_angle(apex, other)
@@ -67,7 +75,15 @@ def scores(
         angle = lorentz.pairwise_exterior_angle(apex, other, curvature)
     if not apex_is_query:
         angle = angle.T
+    if measure.endswith("combined"):
+        return angle.cos() + SIMILARITY_SHARE * _cosines(queries, gallery)
     return math.pi - angle if measure.endswith("beta") else angle
+
+
+def _cosines(queries: Tensor, gallery: Tensor) -> Tensor:
+    queries, gallery = lorentz.promote(queries, gallery)
+    with torch.autocast(queries.device.type, enabled=False):
+        return (functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T).clamp(-1, 1)
 
 
 def check_arguments(

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hf_hyperbolic.lorentz import MIN_NORM, MIN_PAIRWISE_SINE_SQUARED
+from hf_hyperbolic.retrieval.measures import AT_PARENT, SIMILARITY_SHARE
 
 KLEIN_SQUARED = "klein_norm_squared"
 COSH = "cosh_radius"
@@ -87,6 +88,10 @@ def candidates(placed: Placed, measure: str, direction: str) -> np.ndarray:
         choices = [(0 * k, 1.0) if direction == "parents" else (k, -50.0 if measure == "alpha" else -16.0)]
     elif measure == "cosine":
         choices = [(k, 0.05)]
+    elif measure.endswith("combined"):
+        # best in the angle or best in the similarity
+        angle = measure.replace("combined", "beta")
+        return np.concatenate([candidates(placed, each, direction) for each in (angle, "cosine")], axis=1)
     elif measure == "distance":
         choices = [(k, 1.0)]
     elif direction == "children":
@@ -112,25 +117,32 @@ def formula(measure: str, direction: str, sinh: float, cosh: float) -> Json:
     if measure == "distance":
         # 1 - cosh of the distance
         return {"sum": [1.0, {"mult": [COSH, {"sum": [-cosh, {"mult": [sinh, p]}]}]}]}
-    apex_is_query = (direction == "children") == measure.endswith("beta")
+    apex_is_query = (direction == "children") == (measure in AT_PARENT)
     across: Json = {"sum": [squared, {"neg": {"pow": {"base": p, "exponent": 2.0}}}]}
     # rounding may leave less than nothing
-    sine = {"sqrt": {"sum": [{"abs": across}, {"mult": [squared, MIN_PAIRWISE_SINE_SQUARED]}]}}
+    sine_squared: Json = {"sum": [{"abs": across}, {"mult": [squared, MIN_PAIRWISE_SINE_SQUARED]}]}
+    sine = {"sqrt": sine_squared}
     if measure.startswith("euclidean"):
         along: Json = {"mult": [COSH, squared, -1 / sinh]} if not apex_is_query else _divide(-sinh, COSH)
-        cotangent = _divide({"sum": [p, along]}, sine)
+        numerator: Json = {"sum": [p, along]}
     elif apex_is_query:
-        cotangent = _divide({"mult": [cosh, {"sum": [p, -sinh / cosh]}]}, sine)
+        numerator = {"mult": [cosh, {"sum": [p, -sinh / cosh]}]}
     else:
-        cotangent = _divide({"mult": [COSH, {"sum": [p, {"mult": [squared, -cosh / sinh]}]}]}, sine)
-    return cotangent if measure.endswith("beta") else {"neg": cotangent}
+        numerator = {"mult": [COSH, {"sum": [p, {"mult": [squared, -cosh / sinh]}]}]}
+    if measure.endswith("combined"):
+        cosine = _divide(numerator, {"sqrt": {"sum": [{"pow": {"base": numerator, "exponent": 2.0}}, sine_squared]}})
+        return {"sum": [cosine, {"mult": [SIMILARITY_SHARE, formula("cosine", direction, sinh, cosh)]}]}
+    cotangent = _divide(numerator, sine)
+    return cotangent if measure in AT_PARENT else {"neg": cotangent}
 
 
 def to_scores(values: np.ndarray, measure: str, curvature: float) -> np.ndarray:
-    """Scores in the units of `retrieval.scores` from what `formula` gave: radians, a cosine, or minus a distance."""
+    """Scores in the units of `retrieval.scores` from what `formula` gave: radians, cosines, or minus a distance."""
     values = values.astype(np.float64)
     if measure == "cosine":
         result = values.clip(-1, 1)
+    elif measure.endswith("combined"):
+        result = values
     elif measure == "distance":
         result = -2 * np.arcsinh(np.sqrt(np.maximum(-values, 0) / 2)) / math.sqrt(curvature)
     else:

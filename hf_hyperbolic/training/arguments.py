@@ -55,7 +55,7 @@ class TrainArguments(RunArguments):
         default="both", metadata={"help": "of the angle loss: both, or parent_to_child or child_to_parent alone"}
     )
     own_weight: float = field(
-        default=0.75, metadata={"help": "share of the loss that looks at pairs of one image alone"}
+        default=0.0, metadata={"help": "share of the loss that looks at pairs of one image alone"}
     )
     upward_angle: str = field(
         default="beta",
@@ -64,10 +64,10 @@ class TrainArguments(RunArguments):
         },
     )
     proxy_weight: float = field(
-        default=1.0, metadata={"help": "weight of one learnt point a class, which scenes entail and boxes resemble"}
+        default=1.0,
+        metadata={"help": "weight of cosine contrast with one learnt point a class, of its boxes and of their scenes"},
     )
-    proxy_scene_temperature: float = field(default=0.15, metadata={"help": "tau of that angle, fixed, in radians"})
-    proxy_box_temperature: float = field(default=0.07, metadata={"help": "tau of that cosine, fixed"})
+    proxy_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
     positives: str = field(
         default="outside", metadata={"help": "the sum over a row's positives stands outside or inside the logarithm"}
     )
@@ -80,10 +80,10 @@ class TrainArguments(RunArguments):
     )
     uniformity_weight: float = field(default=0.0, metadata={"help": "weight of spreading directions over the sphere"})
     similarity_weight: float = field(
-        default=0.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
+        default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
     )
     similarity_own_weight: float = field(
-        default=0.25, metadata={"help": "share of that contrast that looks at pairs of one image alone"}
+        default=0.5, metadata={"help": "share of that contrast that looks at pairs of one image alone"}
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
     loss_tile: int = field(
@@ -93,12 +93,16 @@ class TrainArguments(RunArguments):
             "square of the batch, and the loss takes longer; 0 for all at once"
         },
     )
-    temperature_init: float = field(default=0.1, metadata={"help": "initial tau"})
+    temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
     temperature_min: float = field(default=0.01, metadata={"help": "tau is not learnt below this"})
 
     # ranking, of validation and evaluation
     children_measure: str | None = field(
-        default=None, metadata={"help": "ranks parent -> child; default beta, or cosine for the cosine loss"}
+        default=None,
+        metadata={
+            "help": "ranks parent -> child; default beta for the angle loss, combined where similarity stands beside "
+            "it, and for other losses what they contrast by"
+        },
     )
     parents_measure: str | None = field(default=None, metadata={"help": "ranks child -> parent; default as above"})
 
@@ -163,11 +167,9 @@ class TrainArguments(RunArguments):
                 f"--temperature_min must lie between 0 and --temperature_init {self.temperature_init}, got "
                 f"{self.temperature_min}"
             )
-        for name in ("proxy_scene_temperature", "proxy_box_temperature"):
+        for name in ("proxy_temperature", "similarity_temperature"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name} must be positive, got {getattr(self, name)}")
-        if self.similarity_temperature <= 0:
-            raise ValueError(f"--similarity_temperature must be positive, got {self.similarity_temperature}")
         if self.stream and (self.data == "scenes" or self.mated_boxes_per_scene or self.class_exponent != 1):
             raise ValueError(
                 "--stream true needs --data with exported Parquet, --mated_boxes_per_scene 0 and --class_exponent 1: a "

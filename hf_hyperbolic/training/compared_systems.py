@@ -6,15 +6,27 @@ from pathlib import Path
 
 _ALL_ALIKE = ["--own_weight", "0"]
 _WITHOUT_PROXIES = ["--proxy_weight", "0"]
-_COSINE = [
-    "--loss", "cosine", "--temperature_init", "0.07", "--children_measure", "cosine", "--parents_measure", "cosine",
-]  # fmt: skip
-_EUCLIDEAN = ["--geometry", "euclidean", "--children_measure", "euclidean_beta", "--parents_measure", "euclidean_beta"]
-_PAPER = ["--upward_angle", "alpha", "--temperature_init", "0.07", *_ALL_ALIKE, *_WITHOUT_PROXIES]
 
 
-def _published(loss: str, temperature: str) -> list[str]:
-    return ["--loss", loss, "--temperature_init", temperature, *_ALL_ALIKE, *_WITHOUT_PROXIES]
+def _ranked_by(measure: str) -> list[str]:
+    return ["--children_measure", measure, "--parents_measure", measure]
+
+
+_COSINE = ["--loss", "cosine", "--temperature_init", "0.07", *_ranked_by("cosine")]
+
+
+def _paper(geometry: str, measure: str) -> list[str]:
+    return [
+        "--geometry", geometry, "--upward_angle", "alpha", "--temperature_init", "0.07", "--similarity_weight", "0",
+        *_ALL_ALIKE, *_WITHOUT_PROXIES, *_ranked_by(measure),
+    ]  # fmt: skip
+
+
+_PAPER = _paper("lorentz", "beta")
+
+
+def _published(loss: str, temperature: str, measure: str) -> list[str]:
+    return ["--loss", loss, "--temperature_init", temperature, *_ALL_ALIKE, *_WITHOUT_PROXIES, *_ranked_by(measure)]
 
 
 # what training/train.py does with the settings that all systems share: its defaults, or those of a recipe's file
@@ -30,21 +42,21 @@ SYSTEMS: dict[str, list[str]] = {
     # half of it on pairs of one image alone
     "cosine contrast, own share": [*_COSINE, "--own_weight", "0.5", *_WITHOUT_PROXIES],
     # Euclidean contrast and a tenth of contrast on hyperbolic distance
-    "HCL": _published("hcl", "0.2"),
-    "MERU cones": _published("meru", "0.07"),
-    "HyCoCLIP cones": _published("hycoclip", "0.07"),
-    "ACCEPT": _published("single_positive", "0.07"),
+    "HCL": _published("hcl", "0.2", "distance"),
+    "MERU cones": _published("meru", "0.07", "distance"),
+    "HyCoCLIP cones": _published("hycoclip", "0.07", "distance"),
+    "ACCEPT": _published("single_positive", "0.07", "beta"),
     # the paper's, as we read it, and its Euclidean variant
-    PAPER_EUCLIDEAN: [*_EUCLIDEAN, *_PAPER],
+    PAPER_EUCLIDEAN: _paper("euclidean", "euclidean_beta"),
     PAPER: _PAPER,
     # its ablations: one direction of the loss; no pairs of a scene and boxes of other images, which then are neither
     # positives nor negatives nor sought for the batch
     ONE_DIRECTION[0]: [*_PAPER, "--directions", "parent_to_child"],
     ONE_DIRECTION[1]: [*_PAPER, "--directions", "child_to_parent"],
     INTRA_IMAGE: [*_PAPER, "--cross_parents", "none", "--mated_boxes_per_scene", "0"],
-    # class proxies and a share of own-image pairs as the defaults have them, beside cosine: what of a lead is theirs
-    "cosine contrast + proxies": [*_COSINE, "--own_weight", "0.75", "--proxy_weight", "1"],
-    "recipe at hand, Euclidean": _EUCLIDEAN,
+    # the defaults but for their angles: what of a lead is the similarity's and the class proxies'
+    "cosine contrast + proxies": [*_COSINE, "--own_weight", "0.5", "--proxy_weight", "1"],
+    "recipe at hand, Euclidean": ["--geometry", "euclidean", *_ranked_by("euclidean_combined")],
     DEFAULT: [],
 }
 # drawn where there are more systems than a figure can tell apart

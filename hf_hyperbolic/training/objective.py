@@ -60,11 +60,7 @@ def objective(
                 "class proxies, those of the validation split where training data are streamed: both splits must list "
                 "the same classes, or train with --proxy_weight 0"
             )
-        proxies = proxy_loss(
-            embeds, model.proxy_embeds(), categories, scenes, model.curvature, args.geometry,
-            args.proxy_scene_temperature, args.proxy_box_temperature,
-            directed=args.loss in ("angle", "single_positive"),
-        )  # fmt: skip
+        proxies = proxy_loss(embeds, model.proxy_embeds(), categories, scenes, args.proxy_temperature)
         loss = loss + args.proxy_weight * proxies
         parts["loss_proxies"] = proxies.item()
     if args.radial_weight:

@@ -73,7 +73,8 @@ def test_references_are_bounded_and_seeded(embeds: torch.Tensor) -> None:
 
 
 def test_measures_that_do_not_apply_are_named(embeds: torch.Tensor) -> None:
-    assert applicable_measures(None) == applicable_measures(0) == ("cosine", "euclidean_alpha", "euclidean_beta")
+    flat = ("cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined")
+    assert applicable_measures(None) == applicable_measures(0) == flat
     assert applicable_measures(0.5) == tuple(MEASURES)
     with pytest.raises(ValueError, match="'beta' needs a hyperbolic model, and curvature is None"):
         EmbeddingScorer(embeds, "beta")

@@ -151,7 +151,7 @@ def test_cosine_equals_sklearn_nearest_centroid(make_hierarchy):
     support = draw_support(train, val, shots=None)
     unit = [torch.nn.functional.normalize(embedded(h, 7, 0.9), dim=1) for h in (val, train)]
     result, _ = evaluate_zero_shot(unit[0], val, unit[1][support.nodes], support, None, resamples=5, map_resamples=2)
-    assert set(result["zero_shot"]) == {"cosine", "euclidean_alpha", "euclidean_beta"}
+    assert set(result["zero_shot"]) == {"cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined"}
     # nearest by cosine is nearest by distance among centroids of length 1
     centroids = NearestCentroid().fit(unit[1][support.nodes], support.labels)
     centroids.centroids_ /= np.linalg.norm(centroids.centroids_, axis=1, keepdims=True)

@@ -28,6 +28,9 @@ def naive_score(parent, child, measure):
     geometry = euclidean if measure.startswith("euclidean") else lorentz
     if measure.endswith("alpha"):
         return geometry.exterior_angle(child, parent, CURVATURE).item()
+    if measure.endswith("combined"):
+        angle = geometry.exterior_angle(parent, child, CURVATURE).item()
+        return math.cos(angle) + 2 * naive_score(parent, child, "cosine")
     return math.pi - geometry.exterior_angle(parent, child, CURVATURE).item()
 
 
@@ -88,20 +91,32 @@ def test_cosine_of_a_zero_vector_is_zero():
     assert scores(torch.zeros(1, 4), torch.ones(2, 4), "cosine", "children").tolist() == [[0.0, 0.0]]
 
 
-@pytest.mark.parametrize("measure", ["alpha", "beta", "distance"])
+def test_combined_has_a_direction_and_tells_apart_what_lies_equally_straight_behind():
+    parent, behind = torch.eye(8)[:1], 3 * torch.eye(8)[:1]
+    for measure in ("combined", "euclidean_combined"):
+        torch.testing.assert_close(scores(parent, behind, measure, "children", 1.0), torch.tensor([[3.0]]))
+        # straight in front of it, as alike as before
+        torch.testing.assert_close(scores(behind, parent, measure, "children", 1.0), torch.tensor([[1.0]]))
+    # at a parent near the origin beta tells little of where a child lies
+    children = 3 * torch.eye(8)[:2]
+    near = scores(0.01 * parent, children, "combined", "children", 1.0)
+    assert near[0, 0] - near[0, 1] == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("measure", ["alpha", "beta", "combined", "distance"])
 def test_hyperbolic_measures_need_a_curvature(embeddings, measure):
     with pytest.raises(ValueError, match=r"hyperbolic: pass curvature="):
         scores(*embeddings, measure, "children")
 
 
 @pytest.mark.parametrize("curvature", [math.inf, math.nan, 0.0, -1.0])
-@pytest.mark.parametrize("measure", ["alpha", "beta", "distance"])
+@pytest.mark.parametrize("measure", ["alpha", "beta", "combined", "distance"])
 def test_curvatures_of_no_space_are_refused(embeddings, measure, curvature):
     with pytest.raises(ValueError, match="give a finite c > 0"):
         scores(*embeddings, measure, "children", curvature)
 
 
-@pytest.mark.parametrize("measure", ["cosine", "euclidean_alpha", "euclidean_beta"])
+@pytest.mark.parametrize("measure", ["cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined"])
 def test_flat_measures_need_none(embeddings, measure):
     result = scores(*embeddings, measure, "children")
     assert torch.equal(result, scores(*embeddings, measure, "children", CURVATURE))

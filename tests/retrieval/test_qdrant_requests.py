@@ -93,7 +93,7 @@ def test_points_at_the_origin_score_as_elsewhere(measure, direction):
     defined[0, 1] = False  # both at the origin
     if measure not in ("cosine", "distance"):
         # the angle at an apex that is the origin is undefined
-        apex_is_query = (direction == "children") == measure.endswith("beta")
+        apex_is_query = (direction == "children") != measure.endswith("alpha")
         defined[(0, slice(None)) if apex_is_query else (slice(None), 1)] = False
     np.testing.assert_allclose(result[defined], expected[defined], rtol=1e-5, atol=1e-5)
     assert np.isfinite(result).all()

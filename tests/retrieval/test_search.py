@@ -37,6 +37,9 @@ def brute_force(queries, gallery, k, measure, direction):
         parent, child = (x, y) if direction == "children" else (y, x)
         if measure.endswith("alpha"):
             found = geometry.exterior_angle(child, parent, CURVATURE)
+        elif measure.endswith("combined"):
+            cosine = torch.nn.functional.cosine_similarity(x, y, dim=-1)
+            found = geometry.exterior_angle(parent, child, CURVATURE).cos() + 2 * cosine
         else:
             found = math.pi - geometry.exterior_angle(parent, child, CURVATURE)
     ordered = found.expand(len(queries), len(gallery)).float().sort(dim=1, descending=True, stable=True)
@@ -163,14 +166,15 @@ def definition(query, item, measure, direction):
     mp = mpmath.mp
     x, y = ([mpmath.mpf(value) for value in row.tolist()] for row in (query, item))
     norms = [mp.sqrt(mp.fdot(row, row)) for row in (x, y)]
+    similarity = mp.fdot(x, y) / (norms[0] * norms[1])
     if measure == "cosine":
-        return mp.fdot(x, y) / (norms[0] * norms[1])
+        return similarity
     c = mpmath.mpf(CURVATURE)
     times = [mp.sqrt(1 / c + norm**2) for norm in norms]
     product = c * (mp.fdot(x, y) - times[0] * times[1])
     if measure == "distance":
         return -mp.acosh(-product) / mp.sqrt(c)
-    apex_is_query = (direction == "children") == measure.endswith("beta")
+    apex_is_query = (direction == "children") != measure.endswith("alpha")
     a, b = (0, 1) if apex_is_query else (1, 0)
     if measure.startswith("euclidean"):
         rows = (x, y)
@@ -178,6 +182,8 @@ def definition(query, item, measure, direction):
         cosine = mp.fdot(rows[a], step) / (norms[a] * mp.sqrt(mp.fdot(step, step)))
     else:
         cosine = (times[b] + times[a] * product) / (norms[a] * mp.sqrt(product**2 - 1))
+    if measure.endswith("combined"):
+        return cosine + 2 * similarity
     angle = mp.acos(min(max(cosine, -1), 1))
     return mp.pi - angle if measure.endswith("beta") else angle
 

@@ -58,7 +58,7 @@ def test_the_configurations_that_ship_can_be_read():
         {"positives": "between"},
         {"upward_angle": "gamma"},
         {"proxy_weight": -1.0},
-        {"proxy_box_temperature": 0.0},
+        {"proxy_temperature": 0.0},
         {"loss": "hcl", "positives": "inside"},
         {"relatives": "unknown"},
         {"radial_weight": -1.0},

@@ -80,7 +80,7 @@ def test_class_proxies_stand_beside_the_loss(batch):
     args = TrainArguments(**{**PAPER, "proxy_weight": 3.0})
     loss, parts = objective(with_proxies, embeds, masks, args, categories, scenes)
     plain = objective(with_proxies, embeds, masks, TrainArguments(**PAPER))[0]
-    proxies = proxy_loss(embeds, with_proxies.proxy_embeds(), categories, scenes, with_proxies.curvature)
+    proxies = proxy_loss(embeds, with_proxies.proxy_embeds(), categories, scenes)
     assert loss.item() == pytest.approx(plain.item() + 3 * proxies.item(), rel=1e-5)
     assert parts["loss_proxies"] == pytest.approx(proxies.item())
     with pytest.raises(ValueError, match="categories"):
