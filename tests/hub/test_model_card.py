@@ -129,8 +129,8 @@ def test_the_revision_is_pinned_where_it_is_known(run):
     ("changed", "functions", "modules"),
     [
         ({"loss": "cosine"}, {"by_cosine"}, set()),
-        ({"children_measure": "distance"}, {"by_distance", "by_beta"}, {"lorentz"}),
-        ({"parents_measure": "euclidean_alpha"}, {"by_alpha", "by_beta"}, {"lorentz", "euclidean"}),
+        ({"children_measure": "distance"}, {"by_distance", "by_combined"}, {"lorentz"}),
+        ({"parents_measure": "euclidean_alpha"}, {"by_alpha", "by_combined"}, {"lorentz", "euclidean"}),
     ],
 )
 def test_snippets_rank_as_the_model_does(changed, functions, modules, run):

@@ -22,6 +22,7 @@ from hf_hyperbolic.hub.front_matter import CardFacts
 from hf_hyperbolic.hub.push_model import push_model
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Target
+from hf_hyperbolic.retrieval import scores
 
 NAME = "me/model"
 FILES = {
@@ -143,7 +144,7 @@ def test_what_the_card_shows_runs_offline_without_the_package(hub, run, evaluate
 from safetensors.torch import save_file
 assert type(model).__module__.startswith("transformers_modules."), type(model)
 assert "hf_hyperbolic" not in sys.modules
-save_file({"scenes": scenes, "parts": parts, "proxies": proxies, "fit": by_beta(scenes, parts)}, "out.safetensors")
+save_file({"scenes": scenes, "parts": parts, "proxies": proxies, "fit": by_combined(scenes, parts)}, "out.safetensors")
 """
     environment = {
         **os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_MODULES_CACHE": str(tmp_path / "modules"),
@@ -160,6 +161,8 @@ save_file({"scenes": scenes, "parts": parts, "proxies": proxies, "fit": by_beta(
     model = HyperbolicCLIPVisionModel.from_pretrained(run / "best").eval()
     assert torch.equal(out["proxies"], model.proxy_embeds().detach())
     assert out["scenes"].shape == (2, 16)
+    expected = scores(out["scenes"], out["parts"], "combined", "children", model.curvature.item())
+    torch.testing.assert_close(out["fit"], expected, rtol=0, atol=1e-5)
     assert done.revision in without
 
 

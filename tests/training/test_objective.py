@@ -105,7 +105,7 @@ def test_positives_inside_the_logarithm_reach_angle_and_similarity(model, batch)
         model, embeds, masks, TrainArguments(**{**PAPER, "similarity_weight": 2.0}, positives="inside")
     )
     angle = angle_loss(embeds, masks, model.curvature, model.temperature, where="inside")
-    similarity = cosine_loss(embeds, masks, 0.07, 0.25, "inside").loss
+    similarity = cosine_loss(embeds, masks, 0.07, 0.5, "inside").loss
     assert loss.item() == pytest.approx(angle.loss.item() + 2 * similarity.item())
     assert (
         parts["loss"]
