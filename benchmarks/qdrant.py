@@ -140,18 +140,18 @@ def rows(index: QdrantIndex, gallery: np.ndarray, levels: np.ndarray, measures: 
                 elapsed.append(1000 * (time.perf_counter() - start))
             exact = float(np.median(elapsed))
             recall = klein_recall(queries, own, gallery, truth)
-            yield f"{measure:17}{direction:10}{'Klein only':>11}{recall:10.3f}{'-':>10}{'-':>9}{'-':>9}"
-            yield f"{measure:17}{direction:10}{'all, exact':>11}{'-':>10}{times(elapsed)}{'1.0':>9}"
+            yield f"{measure:20}{direction:10}{'Klein only':>11}{recall:10.3f}{'-':>10}{'-':>9}{'-':>9}"
+            yield f"{measure:20}{direction:10}{'all, exact':>11}{'-':>10}{times(elapsed)}{'1.0':>9}"
             for fetch in PREFETCHES:
                 recall, elapsed = ask(index, queries, own, truth, measure=measure, direction=direction, prefetch=fetch)
                 ratio = exact / float(np.median(elapsed))
-                yield f"{measure:17}{direction:10}{fetch:11,}{recall:10.3f}{times(elapsed)}{ratio:9.1f}"
+                yield f"{measure:20}{direction:10}{fetch:11,}{recall:10.3f}{times(elapsed)}{ratio:9.1f}"
             kept = np.flatnonzero(levels == levels.max())
             places = np.where(np.isin(own, kept), np.searchsorted(kept, own), -1)
             truth = kept[best(queries, places, gallery[kept], measure, direction, torch.float64)]
             filtered = {"level": int(levels.max())}
             recall, elapsed = ask(index, queries, own, truth, measure=measure, direction=direction, where=filtered)
-            yield f"{measure:17}{direction:10}{'of a level':>11}{recall:10.3f}{times(elapsed)}{'-':>9}"
+            yield f"{measure:20}{direction:10}{'of a level':>11}{recall:10.3f}{times(elapsed)}{'-':>9}"
 
 
 def run(kind: str, points: int, measures: Sequence[str], folder: Path) -> Iterator[str]:
@@ -168,7 +168,7 @@ def run(kind: str, points: int, measures: Sequence[str], folder: Path) -> Iterat
             f"on disk ({size / points:,.0f} bytes a point; the embeddings alone are {4 * DIMENSION})"
         )
         yield ""
-        yield f"{'measure':17}{'direction':10}{'candidates':>11}{'recall':>10}{'p50, ms':>10}{'p95, ms':>9}{'ratio':>9}"
+        yield f"{'measure':20}{'direction':10}{'candidates':>11}{'recall':>10}{'p50, ms':>10}{'p95, ms':>9}{'ratio':>9}"
         yield from rows(index, gallery, levels, measures)
         yield ""
 

@@ -23,8 +23,9 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
+from hf_hyperbolic.evaluation.scorer import split_measure
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
-from hf_hyperbolic.training.compared_systems import SYSTEMS, check_systems, run_folder
+from hf_hyperbolic.training.compared_systems import DEFAULT, SYSTEMS, check_systems, run_folder
 from hf_hyperbolic.training.comparison_report import Comparison, write_comparison
 from hf_hyperbolic.training.jobs import Job, run_jobs
 from hf_hyperbolic.training.kept_figures import Kept
@@ -60,10 +61,23 @@ class CompareArguments:
         default=False, metadata={"help": "tell boxes by class prototypes too, on the split and on --ood_data"}
     )
 
+    rank_by: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "other scores to rank the recipe at hand by, of a study the first variant: measures, such as beta, "
+            "cosine or combined, alone or with +centred, +zscored or +csls"
+        },
+    )
+
     def __post_init__(self) -> None:
         self.known = read_variants(self.variants) if self.variants else SYSTEMS
         check_systems(self.systems, self.known)
         self.systems = self.systems or list(self.known)
+        self.ranked = next(iter(self.known)) if self.variants else DEFAULT
+        for measure in self.rank_by:
+            split_measure(measure)
+        if self.rank_by and self.ranked not in self.systems:
+            raise ValueError(f"--rank_by is of {self.ranked!r}: name it among --systems")
         if not self.seeds:
             raise ValueError("--seeds needs at least one entry")
         if len(set(self.seeds)) < len(self.seeds):
@@ -164,7 +178,14 @@ def evaluate(options: CompareArguments, args: TrainArguments) -> Comparison:
     bar.close()
     elsewhere = retrieval[other.name] if other else {}
     variants = {name: options.known[name] for name in options.systems} if options.variants else {}
-    return Comparison(options.split, retrieval[main.name], elsewhere, other.name if other else "", zero_shot, variants)
+    ranked = {}
+    if options.rank_by:
+        ranked["own measures"] = retrieval[main.name][options.ranked]
+        for measure in tqdm(options.rank_by, desc="ranked", unit="score"):
+            ranked[measure] = [main.retrieval(run.ranked_by(measure)) for run in runs[options.ranked]]
+    return Comparison(
+        options.split, retrieval[main.name], elsewhere, other.name if other else "", zero_shot, variants, ranked
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -91,6 +91,10 @@ OUT_OF_DOMAIN = Table(
     "Out of domain", (*_TOP[1:2], *_SHARES[::2], _OWN[1], *_STRUCTURE),
     "The figures above, on a set whose classes the models have not seen in training.",
 )  # fmt: skip
+RANKED_BY = Table(
+    "Ranked by other scores", (*_TOP[1:2], *_SHARES[::2], _OWN[1], _STRUCTURE[-1]),
+    "The same models, both directions by one score: what a ranking makes of the embeddings.",
+)  # fmt: skip
 ZERO_SHOT = Table(
     "Boxes told by the nearest class prototype",
     tuple(Column(title, f"zero_shot/{name}") for title, name in (

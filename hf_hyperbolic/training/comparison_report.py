@@ -12,6 +12,7 @@ from hf_hyperbolic.data.files import write_text, written_aside
 from hf_hyperbolic.evaluation.bootstrap import bootstrap_interval
 from hf_hyperbolic.evaluation.seed_tables import (
     OUT_OF_DOMAIN,
+    RANKED_BY,
     TABLES,
     ZERO_SHOT,
     Table,
@@ -23,14 +24,14 @@ from hf_hyperbolic.evaluation.seed_tables import (
 )
 from hf_hyperbolic.evaluation.split_evaluation import BOX_IMAGE, BOX_SECTIONS, RECALL_LEVELS
 from hf_hyperbolic.evaluation.verdict_text import verdicts_markdown, verdicts_text
-from hf_hyperbolic.evaluation.verdicts import Verdict, judge
+from hf_hyperbolic.evaluation.verdicts import Claim, Verdict, judge
 from hf_hyperbolic.report.figures import Curve, numbers, precision_recall
 from hf_hyperbolic.report.style import SYSTEM_COLOURS, to_svg
 from hf_hyperbolic.training.compared_systems import CURVES, OBJECT_IS_ROOT
 from hf_hyperbolic.training.kept_figures import Kept
 from hf_hyperbolic.training.paper_claims import PAPER_CLAIMS, SPREAD_FIGURES, SPREAD_SYSTEMS, goals
 from hf_hyperbolic.training.systems import UNTRAINED
-from hf_hyperbolic.training.variants import difference_rows, settings_rows, variant_claims
+from hf_hyperbolic.training.variants import COMPARED, difference_rows, settings_rows, variant_claims
 
 # system -> what was found of each of its runs
 Found = Mapping[str, Sequence[Kept]]
@@ -43,7 +44,7 @@ _ABOUT_VERDICTS = (
     "whole images, widened by how far the runs of a system lie apart (Student's t). Each interval stands for itself."
 )
 _ABOUT_DIFFERENCES = (
-    "Each variant less the first, with a 95 % interval over scenes or whole images and runs; a star where it excludes "
+    "Each less the first, with a 95 % interval over scenes or whole images and runs; a star where it excludes "
     "zero. For OT less is better."
 )
 
@@ -59,6 +60,7 @@ class Comparison:
         other: that set's name.
         zero_shot: zero-shot figures of the split, or of the other set.
         variants: of a study, the settings of each variant, the one that the others are held against first.
+        ranked: of one system, what it reaches ranked by its own measures, first, and by others.
     """
 
     split: str
@@ -67,9 +69,10 @@ class Comparison:
     other: str = ""
     zero_shot: Mapping[str, Found] = field(default_factory=dict)
     variants: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ranked: Found = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for part in (self.found, self.out_of_domain, *self.zero_shot.values()):
+        for part in (self.found, self.out_of_domain, *self.zero_shot.values(), self.ranked):
             check_same_queries(part)
 
     def tables(self) -> list[tuple[str, Table, Found]]:
@@ -77,20 +80,28 @@ class Comparison:
         shown = [(key, table, self.found) for key, table in TABLES.items()]
         if self.out_of_domain:
             shown.append(("out_of_domain", OUT_OF_DOMAIN, self.out_of_domain))
+        if self.ranked:
+            shown.append(("ranked_by", RANKED_BY, self.ranked))
         return [*shown, *((f"zero_shot {name}", ZERO_SHOT, found) for name, found in self.zero_shot.items())]
 
     def verdicts(self) -> list[Verdict]:
         """On every claim of the paper, and on what this library sets out to reach; of a study, on every variant."""
-        first = next(iter(self.found.values()))[0]
-        units = {
-            system: {name: np.stack([run.units[name] for run in runs]) for name in runs[0].units}
-            for system, runs in self.found.items()
-        }
-        images = dict.fromkeys(BOX_SECTIONS, first.units[BOX_IMAGE])
-        ceilings = {name: figure["ceiling"] for name, figure in first.figures.items()}
         systems = [system for system in self.found if system != UNTRAINED]
-        claims = variant_claims(systems) if self.variants else (*PAPER_CLAIMS, *goals(systems))
-        return judge(claims, units, images, ceilings)
+        return _judged(variant_claims(systems) if self.variants else (*PAPER_CLAIMS, *goals(systems)), self.found)
+
+    def ranking_verdicts(self) -> list[Verdict]:
+        """On every other score, whether it ranks better than the system's own measures."""
+        return _judged(variant_claims(list(self.ranked), COMPARED[:-1]), self.ranked)
+
+
+def _judged(claims: Sequence[Claim], found: Found) -> list[Verdict]:
+    first = next(iter(found.values()))[0]
+    units = {
+        system: {name: np.stack([run.units[name] for run in runs]) for name in runs[0].units}
+        for system, runs in found.items()
+    }
+    images = dict.fromkeys(BOX_SECTIONS, first.units[BOX_IMAGE])
+    return judge(claims, units, images, {name: figure["ceiling"] for name, figure in first.figures.items()})
 
 
 def check_same_queries(found: Found) -> None:
@@ -150,14 +161,19 @@ def as_documents(comparison: Comparison, seeds: Sequence[int]) -> tuple[str, str
         text.append(f"{title}\n{as_text(cells)}")
         marked.append(f"## {title}\n\n{as_markdown(cells)}")
     verdicts = comparison.verdicts()
+    more = []
+    if comparison.ranked:
+        title = "Differences of other scores"
+        more.append((title, _ABOUT_DIFFERENCES, difference_rows(comparison.ranking_verdicts(), "score")))
     if comparison.variants:
-        for title, about, cells in (
+        more += [
             ("Settings", "What a variant has beside the settings of all.", settings_rows(comparison.variants)),
             ("Differences", _ABOUT_DIFFERENCES, difference_rows(verdicts)),
-        ):
-            text.append(f"{title}\n{about}\n{as_text(cells)}")
-            marked.append(f"## {title}\n\n{about}\n\n{as_markdown(cells)}")
-    else:
+        ]
+    for title, about, cells in more:
+        text.append(f"{title}\n{about}\n{as_text(cells)}")
+        marked.append(f"## {title}\n\n{about}\n\n{as_markdown(cells)}")
+    if not comparison.variants:
         text.append(f"Claims\n{_ABOUT_VERDICTS}\n\n{verdicts_text(verdicts)}")
         marked.append(f"## Claims\n\n{_ABOUT_VERDICTS}\n\n{verdicts_markdown(verdicts)}")
     document = {

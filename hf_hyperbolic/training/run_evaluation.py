@@ -1,7 +1,7 @@
 """Evaluates runs on one split for a comparison, each by its own ranking measures, and keeps what it finds with them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Run:
         model: digest of its weights.
         measures: see `ranking_measures`.
         load: gives the system.
+        label: part of the names of what is kept, where the measures are not the system's own.
     """
 
     folder: Path
@@ -42,6 +43,12 @@ class Run:
     model: str
     measures: dict[str, str]
     load: Callable[[], System]
+    label: str = ""
+
+    def ranked_by(self, measure: str) -> "Run":
+        """The same model, both directions ranked by another measure."""
+        measures = {**self.measures, "children": measure, "parents": measure}
+        return replace(self, measures=measures, label=f"-by-{measure.replace('+', '-')}")
 
 
 def trained_run(folder: Path, which: str, device: str = "cpu") -> Run:
@@ -98,7 +105,7 @@ class Target:
 
         source = {"model": run.model, "data": self.source, "split": self.split, "measures": run.measures}
         wanted = (*SHOWN, *(f"precision_recall/{level}" for level in RECALL_LEVELS))
-        return kept_figures(run.folder, f"{run.which}-{self.name}", source, wanted, make)
+        return kept_figures(run.folder, f"{run.which}-{self.name}{run.label}", source, wanted, make)
 
     def zero_shot(self, run: Run) -> Kept:
         """Boxes told by the nearest class prototype."""

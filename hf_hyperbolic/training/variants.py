@@ -56,23 +56,24 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def variant_claims(names: Sequence[str]) -> tuple[Claim, ...]:
-    """Of every variant, that it is better than the first."""
+def variant_claims(names: Sequence[str], figures: Sequence[str] = COMPARED) -> tuple[Claim, ...]:
+    """Of every variant, that it is better than the first in all of these figures."""
     first, *others = names
     return tuple(
         Claim(
             f"{name} is better than {first}.",
             "study",
-            tuple(Test(figure, name, first, figure in LOWER_IS_BETTER) for figure in COMPARED),
+            tuple(Test(figure, name, first, figure in LOWER_IS_BETTER) for figure in figures),
         )
         for name in others
     )
 
 
-def difference_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
-    """Heading and a row a variant: difference from the first with its interval; a star where that excludes zero."""
-    columns = [COLUMNS[figure] for figure in COMPARED]
-    rows = [["variant less the first", *(column.heading for column in columns)]]
+def difference_rows(verdicts: Sequence[Verdict], kind: str = "variant") -> list[list[str]]:
+    """Heading and a row a claim of `variant_claims`, of which there is one at least: difference from the first with its
+    interval; a star where that excludes zero."""
+    columns = [COLUMNS[test.figure] for test in verdicts[0].claim.tests]
+    rows = [[f"{kind} less the first", *(column.heading for column in columns)]]
     for verdict in verdicts:
         cells = [verdict.claim.tests[0].first]
         for column, found in zip(columns, verdict.found, strict=True):

@@ -41,6 +41,8 @@ def test_every_system_is_one_that_can_be_trained(name):
         ({"jobs": 0}, "--jobs must be at least 1"),
         ({"ood_data": "coco"}, "needs --ood true"),
         ({"split": "train", "zero_shot": True}, "another --split"),
+        ({"rank_by": ["gamma"]}, "unknown measure 'gamma'"),
+        ({"rank_by": ["beta"], "systems": [PAPER]}, "--rank_by is of 'recipe at hand': name it among --systems"),
     ],
 )
 def test_settings_that_make_no_sense(script, settings, message):
@@ -132,10 +134,15 @@ def test_a_study_holds_variants_against_the_first(data, tmp_path, train, small):
     study.write_text("plain:\n16 d: {projection_dim: 16}\n8 d: {projection_dim: 8}\n")
     command = [
         "--output_dir", tmp_path, "--variants", study, "--seeds", "0", "--jobs", "2", "--data", data, *small,
-        "--max_steps", "2",
+        "--max_steps", "2", "--rank_by", "combined", "distance+csls",
     ]  # fmt: skip
     printed = train(*command, script="compare.py")
     assert (tmp_path / "16-d-seed-0" / "final" / "model.safetensors").exists()
+    ranked = json.loads((tmp_path / "comparison-val.json").read_text())["tables"]["ranked_by"]
+    figures = ranked["figures"]["parent_to_child/ot@50%"]["systems"]
+    assert list(figures) == ["own measures", "combined", "distance+csls"]
+    assert figures["own measures"] == figures["combined"] != figures["distance+csls"]
+    assert "score less the first" in printed
     assert "--projection_dim 8" in printed
     assert "variant less the first" in printed
     assert "Hyperbolic angles retrieve better" not in printed, "claims of the paper are not about variants"
