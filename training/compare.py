@@ -188,9 +188,24 @@ def evaluate(options: CompareArguments, args: TrainArguments) -> Comparison:
     )
 
 
-def main(argv: list[str] | None = None) -> None:
+def parse(argv: list[str]) -> tuple[CompareArguments, list[str]]:
+    """The options, and the settings of training/train.py with its recipe first, wherever that stood."""
     parser = HfArgumentParser(CompareArguments)  # type: ignore[arg-type]
-    options, settings = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
+    # behind --seeds or --systems it would be taken for one of these
+    recipes = [
+        word
+        for before, word in zip(["", *argv], argv, strict=False)
+        if word.endswith((".yaml", ".yml")) and before != "--variants"
+    ]
+    if len(recipes) > 1:
+        raise ValueError(f"one recipe at a time, got {' and '.join(recipes)}; a file of variants goes to --variants")
+    words = [word for word in argv if word not in recipes]
+    options, settings = parser.parse_args_into_dataclasses(words, return_remaining_strings=True)
+    return options, [*recipes, *settings]
+
+
+def main(argv: list[str] | None = None) -> None:
+    options, settings = parse(sys.argv[1:] if argv is None else argv)
     args = TrainArguments.parse(settings)
     options.other(args)  # what cannot be done is said before hours of training
     train(options, settings, args)

@@ -50,6 +50,22 @@ def test_settings_that_make_no_sense(script, settings, message):
         script.CompareArguments(**settings)
 
 
+def test_a_recipe_may_stand_anywhere(script):
+    for argv in (
+        ["photographs.yaml", "--seeds", "0", "1", "--data", "x"],
+        ["--data", "x", "--seeds", "0", "1", "photographs.yaml"],
+        ["--seeds", "0", "1", "photographs.yaml", "--data", "x"],
+    ):
+        options, settings = script.parse(argv)
+        assert options.seeds == [0, 1]
+        assert settings == ["photographs.yaml", "--data", "x"]
+    study = str(ROOT / "training" / "studies" / "recipe.yaml")
+    options, settings = script.parse(["--variants", study, "--max_steps", "5"])
+    assert (options.variants, settings) == (study, ["--max_steps", "5"])
+    with pytest.raises(ValueError, match=r"one recipe at a time, got a.yaml and b.yaml; .*--variants"):
+        script.parse(["a.yaml", "b.yaml"])
+
+
 def test_out_of_domain_is_the_scenes_own_split_or_a_set_that_is_named(script):
     scenes, photographs = TrainArguments(), TrainArguments(data="ccp")
     assert script.CompareArguments().other(scenes) is None
