@@ -76,7 +76,8 @@ def how_to_read(hyperbolic: bool) -> Markup:
             "The angle",
             "A part should lie straight behind its whole, seen from the origin. Two angles say how straight: α, "
             "measured at the part, and β, measured at the whole. 180° is a perfect fit. α also grows when the whole "
-            "is merely near the origin; β does not.",
+            "is merely near the origin; β does not. A model trained by similarity too is ranked by both together: the "
+            f"cosine of what β falls short of straight, plus {SIMILARITY_SHARE:g} times the similarity.",
         ),
         (
             "Right and wrong",
