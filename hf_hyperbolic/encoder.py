@@ -239,12 +239,13 @@ def ranking_measures(settings: Mapping[str, Any], geometry: str | None) -> dict[
         settings: `loss`, `similarity_weight`, `children_measure` and `parents_measure` are looked at; may be empty.
         geometry: of the model, None for one that was not made by this library.
     """
-    angle = "combined" if settings.get("loss") == "angle" and settings.get("similarity_weight") else "beta"
+    loss = settings.get("loss", "angle")
+    angle = "combined" if loss == "angle" and settings.get("similarity_weight") else "beta"
     if geometry == "euclidean":
         angle = f"euclidean_{angle}"
     # a contrast ranks by what it contrasts; HyCoCLIP's cones open from part to whole, and HCL has none
     contrasts = {"cosine": "cosine", "hcl": "distance", "meru": "distance", "hycoclip": "distance"}
-    default = "cosine" if geometry is None else contrasts.get(settings.get("loss", "angle"), angle)
+    default = "cosine" if geometry is None else contrasts.get(loss, angle)
     return {direction: settings.get(f"{direction}_measure") or default for direction in ("children", "parents")}
 
 

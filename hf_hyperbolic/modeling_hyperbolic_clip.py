@@ -171,6 +171,8 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     def proxy_embeds(self) -> Tensor:
         """(C, D) float32 embeddings of the class proxies, row by row those of `config.id2label`.
 
+        They are learnt by cosine, and compared by it: how far out a proxy lies means nothing.
+
         Raises:
             ValueError: the model was trained without.
         """

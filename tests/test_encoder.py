@@ -113,6 +113,25 @@ def test_fingerprint(checkpoint, tmp_path):
     assert len(fingerprints) == 1 + len(others)
 
 
+@pytest.mark.parametrize(
+    ("settings", "geometry", "measure"),
+    [
+        ({}, None, "cosine"),
+        ({}, "lorentz", "beta"),
+        ({"similarity_weight": 2.0}, "lorentz", "combined"),
+        ({"loss": "angle", "similarity_weight": 2.0}, "lorentz", "combined"),
+        ({"loss": "angle", "similarity_weight": 2.0}, "euclidean", "euclidean_combined"),
+        ({"loss": "angle", "similarity_weight": 0.0}, "lorentz", "beta"),
+        ({"loss": "angle", "similarity_weight": 0.0}, "euclidean", "euclidean_beta"),
+        ({"loss": "single_positive", "similarity_weight": 2.0}, "lorentz", "beta"),
+        ({"loss": "cosine", "similarity_weight": 2.0}, "lorentz", "cosine"),
+        ({"loss": "hcl", "similarity_weight": 2.0}, "lorentz", "distance"),
+    ],
+)
+def test_what_ranks_where_the_run_names_nothing(settings, geometry, measure):
+    assert ranking_measures(settings, geometry) == {"children": measure, "parents": measure}
+
+
 def test_measures_are_those_of_the_run():
     named = (None, "cosine", "distance")
     for loss, geometry, children, parents in itertools.product(

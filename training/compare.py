@@ -24,8 +24,9 @@ from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
 from hf_hyperbolic.evaluation.scorer import split_measure
+from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, euclidean_counterpart
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
-from hf_hyperbolic.training.compared_systems import DEFAULT, SYSTEMS, check_systems, run_folder
+from hf_hyperbolic.training.compared_systems import DEFAULT, SYSTEMS, check_systems, run_folder, settings_of
 from hf_hyperbolic.training.comparison_report import Comparison, write_comparison
 from hf_hyperbolic.training.jobs import Job, run_jobs
 from hf_hyperbolic.training.kept_figures import Kept
@@ -64,8 +65,8 @@ class CompareArguments:
     rank_by: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "other scores to rank the recipe at hand by, of a study the first variant: measures, such as beta, "
-            "cosine or combined, alone or with +centred, +zscored or +csls"
+            "help": "other scores to rank the recipe at hand by, of a study the first variant, on the split: measures, "
+            "such as beta, cosine or combined, alone or with +centred, +zscored or +csls"
         },
     )
 
@@ -76,6 +77,8 @@ class CompareArguments:
         self.ranked = next(iter(self.known)) if self.variants else DEFAULT
         for measure in self.rank_by:
             split_measure(measure)
+        if len(set(self.rank_by)) < len(self.rank_by):
+            raise ValueError(f"--rank_by names one twice: {' '.join(self.rank_by)}")
         if self.rank_by and self.ranked not in self.systems:
             raise ValueError(f"--rank_by is of {self.ranked!r}: name it among --systems")
         if not self.seeds:
@@ -90,6 +93,18 @@ class CompareArguments:
             raise ValueError("--ood_data needs --ood true")
         if self.zero_shot and self.split == "train":
             raise ValueError("--zero_shot makes its prototypes of the training split: evaluate another --split")
+
+    def check_ranking(self, args: TrainArguments) -> None:
+        """
+        Raises:
+            ValueError: a score of --rank_by is of hyperbolic models, and the recipe at hand makes none.
+        """
+        for measure in self.rank_by:
+            base, _ = split_measure(measure)
+            if args.geometry == "euclidean" and base in HYPERBOLIC_MEASURES:
+                raise ValueError(
+                    f"--rank_by {measure} is of hyperbolic models: of Euclidean ones {euclidean_counterpart(base)}"
+                )
 
     def other(self, args: TrainArguments) -> Target | None:
         """What is evaluated out of domain.
@@ -135,7 +150,7 @@ def train(options: CompareArguments, settings: list[str], args: TrainArguments) 
         unfinished(
             run_folder(Path(options.output_dir), name, seed),
             f"{name}, seed {seed}",
-            [*settings, *options.known[name], "--seed", str(seed)],
+            [*settings_of(settings, options.known[name]), "--seed", str(seed)],
         )
         for seed in options.seeds
         for name in options.systems
@@ -191,15 +206,18 @@ def evaluate(options: CompareArguments, args: TrainArguments) -> Comparison:
 def parse(argv: list[str]) -> tuple[CompareArguments, list[str]]:
     """The options, and the settings of training/train.py with its recipe first, wherever that stood."""
     parser = HfArgumentParser(CompareArguments)  # type: ignore[arg-type]
-    # behind --seeds or --systems it would be taken for one of these
-    recipes = [
-        word
-        for before, word in zip(["", *argv], argv, strict=False)
-        if word.endswith((".yaml", ".yml")) and before != "--variants"
+    # behind the values of --seeds or --systems it would be taken for one more; right behind an option it is its value
+    places = [
+        place
+        for place, word in enumerate(argv)
+        if word.endswith((".yaml", ".yml"))
+        and not word.startswith("-")
+        and not (place and argv[place - 1].startswith("-"))
     ]
+    recipes = [argv[place] for place in places]
     if len(recipes) > 1:
         raise ValueError(f"one recipe at a time, got {' and '.join(recipes)}; a file of variants goes to --variants")
-    words = [word for word in argv if word not in recipes]
+    words = [word for place, word in enumerate(argv) if place not in places]
     options, settings = parser.parse_args_into_dataclasses(words, return_remaining_strings=True)
     return options, [*recipes, *settings]
 
@@ -207,6 +225,7 @@ def parse(argv: list[str]) -> tuple[CompareArguments, list[str]]:
 def main(argv: list[str] | None = None) -> None:
     options, settings = parse(sys.argv[1:] if argv is None else argv)
     args = TrainArguments.parse(settings)
+    options.check_ranking(TrainArguments.parse(settings_of(settings, options.known.get(options.ranked, []))))
     options.other(args)  # what cannot be done is said before hours of training
     train(options, settings, args)
     started = time.time()

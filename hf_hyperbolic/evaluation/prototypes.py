@@ -15,10 +15,10 @@ def class_prototypes(
     """One point a class.
 
     - `cosine`: the sum of unit vectors, of length 1: the mean direction.
-    - `euclidean_alpha`, `euclidean_beta`: the mean vector.
-    - `alpha`, `beta`, `distance`: the Lorentz centroid, the mean in the ambient space brought back to the hyperboloid
-      along its ray (Law, Liao, Snell & Zemel 2019). In the Klein model it is the Einstein midpoint, the mean weighted
-      by Lorentz factors. It lies nearer the origin than what it is the mean of, as a whole should.
+    - `euclidean_alpha`, `euclidean_beta`, `euclidean_combined`: the mean vector.
+    - `alpha`, `beta`, `combined`, `distance`: the Lorentz centroid, the mean in the ambient space brought back to the
+      hyperboloid along its ray (Law, Liao, Snell & Zemel 2019). In the Klein model it is the Einstein midpoint, the
+      mean weighted by Lorentz factors. It lies nearer the origin than what it is the mean of, as a whole should.
 
     Args:
         embeds: (n, D) embeddings; for a hyperbolic measure, space components.

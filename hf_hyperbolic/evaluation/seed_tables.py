@@ -93,7 +93,7 @@ OUT_OF_DOMAIN = Table(
 )  # fmt: skip
 RANKED_BY = Table(
     "Ranked by other scores", (*_TOP[1:2], *_SHARES[::2], _OWN[1], _STRUCTURE[-1]),
-    "The same models, both directions by one score: what a ranking makes of the embeddings.",
+    "The same models, both directions by another score: what a ranking makes of the embeddings.",
 )  # fmt: skip
 ZERO_SHOT = Table(
     "Boxes told by the nearest class prototype",

@@ -11,7 +11,7 @@ import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.nodes import Direction, NodeScorer
-from hf_hyperbolic.evaluation.scorer import EUCLIDEAN_MEASURES, EmbeddingScorer, is_hyperbolic
+from hf_hyperbolic.evaluation.scorer import EmbeddingScorer, is_hyperbolic
 from hf_hyperbolic.report import figures, html, prose, tables
 from hf_hyperbolic.report.by_class import class_section
 from hf_hyperbolic.report.cards import headline_cards
@@ -21,6 +21,7 @@ from hf_hyperbolic.report.gallery import Gallery, galleries, render_gallery
 from hf_hyperbolic.report.html import Markup
 from hf_hyperbolic.report.space import space_section
 from hf_hyperbolic.report.zero_shot import zero_shot_section
+from hf_hyperbolic.retrieval.measures import euclidean_counterpart
 
 _WAYS: tuple[Direction, ...] = ("children", "parents")
 _PANEL_NOTES = {
@@ -137,9 +138,7 @@ def write_report(
 def _applicable(measure: str, curvature: float | None) -> str:
     """The Euclidean counterpart of a hyperbolic measure, for a Euclidean model."""
     base, plus, correction = measure.partition("+")
-    if is_hyperbolic(curvature) or base in EUCLIDEAN_MEASURES:
-        return measure
-    return f"{'cosine' if base == 'distance' else f'euclidean_{base}'}{plus}{correction}"
+    return measure if is_hyperbolic(curvature) else f"{euclidean_counterpart(base)}{plus}{correction}"
 
 
 def _headline(results: Mapping[str, Mapping[str, Any]], measures: Mapping[str, Mapping[str, str]], main: str) -> Markup:

@@ -21,6 +21,13 @@ SIMILARITY_SHARE = 2.0
 _ROWS_NAMED = 5
 
 
+def euclidean_counterpart(measure: str) -> str:
+    """What ranks a Euclidean model as `measure` ranks a hyperbolic one: the Euclidean angle, cosine for distance."""
+    if measure not in HYPERBOLIC_MEASURES:
+        return measure
+    return "cosine" if measure == "distance" else f"euclidean_{measure}"
+
+
 def scores(
     queries: Tensor,
     gallery: Tensor,

@@ -142,7 +142,7 @@ def to_scores(values: np.ndarray, measure: str, curvature: float) -> np.ndarray:
     if measure == "cosine":
         result = values.clip(-1, 1)
     elif measure.endswith("combined"):
-        result = values
+        result = values.clip(-1 - SIMILARITY_SHARE, 1 + SIMILARITY_SHARE)
     elif measure == "distance":
         result = -2 * np.arcsinh(np.sqrt(np.maximum(-values, 0) / 2)) / math.sqrt(curvature)
     else:

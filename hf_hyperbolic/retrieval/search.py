@@ -75,7 +75,7 @@ def search(
         k: any number from 1 on; beyond G all items are ranked.
         measure: one of `MEASURES`; see `scores` for what each means and its range.
         direction: "children" where queries are parents and gallery items candidate children, or "parents".
-        curvature: finite c > 0 of the space of curvature -c; needed by `alpha`, `beta` and `distance` alone.
+        curvature: finite c > 0 of the space of curvature -c; needed by `HYPERBOLIC_MEASURES` alone.
         rows: (m,) gallery rows that compete, in any order; all if None. `indices` are gallery rows nevertheless.
         tile_rows: gallery rows read at a time; chosen by the device and the number of queries if None.
 

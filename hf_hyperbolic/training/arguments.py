@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hf_hyperbolic.data.relations import CrossParents
-from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, MEASURES
+from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, MEASURES, euclidean_counterpart
 from hf_hyperbolic.training.run_arguments import IMMATERIAL, MAY_CHANGE, RunArguments
 
 __all__ = ["IMMATERIAL", "LOSSES", "MAY_CHANGE", "TrainArguments"]
@@ -80,7 +80,7 @@ class TrainArguments(RunArguments):
     )
     uniformity_weight: float = field(default=0.0, metadata={"help": "weight of spreading directions over the sphere"})
     similarity_weight: float = field(
-        default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside the angle loss"}
+        default=2.0, metadata={"help": "weight of cosine contrast on the same pairs, beside --loss angle alone"}
     )
     similarity_own_weight: float = field(
         default=0.5, metadata={"help": "share of that contrast that looks at pairs of one image alone"}
@@ -143,7 +143,10 @@ class TrainArguments(RunArguments):
                 raise ValueError(f"--{name} must be one of {', '.join(MEASURES)}, got {getattr(self, name)!r}")
         for name in ("children_measure", "parents_measure"):
             if self.geometry == "euclidean" and getattr(self, name) in HYPERBOLIC_MEASURES:
-                raise ValueError(f"--{name} {getattr(self, name)} needs --geometry lorentz; there is euclidean_beta")
+                raise ValueError(
+                    f"--{name} {getattr(self, name)} needs --geometry lorentz; there is "
+                    f"{euclidean_counterpart(getattr(self, name))}"
+                )
         if self.loss != "angle" and self.directions != "both":
             raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
         if self.loss not in ("angle", "cosine") and self.positives != "outside":

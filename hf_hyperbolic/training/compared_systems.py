@@ -1,8 +1,12 @@
 """The systems of a comparison, as settings of training/train.py: one backbone, the same pairs and budget."""
 
+import itertools
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+
+from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, euclidean_counterpart
+from hf_hyperbolic.training.arguments import TrainArguments
 
 _ALL_ALIKE = ["--own_weight", "0"]
 _WITHOUT_PROXIES = ["--proxy_weight", "0"]
@@ -54,15 +58,30 @@ SYSTEMS: dict[str, list[str]] = {
     ONE_DIRECTION[0]: [*_PAPER, "--directions", "parent_to_child"],
     ONE_DIRECTION[1]: [*_PAPER, "--directions", "child_to_parent"],
     INTRA_IMAGE: [*_PAPER, "--cross_parents", "none", "--mated_boxes_per_scene", "0"],
-    # the defaults but for their angles: what of a lead is the similarity's and the class proxies'
+    # class proxies and an own share, without any angle: what of a lead is theirs
     "cosine contrast + proxies": [*_COSINE, "--own_weight", "0.5", "--proxy_weight", "1"],
-    "recipe at hand, Euclidean": ["--geometry", "euclidean", *_ranked_by("euclidean_combined")],
+    "recipe at hand, Euclidean": ["--geometry", "euclidean"],
     DEFAULT: [],
 }
 # drawn where there are more systems than a figure can tell apart
 CURVES = (PAPER, INTRA_IMAGE, PAPER_EUCLIDEAN, "cosine contrast", DEFAULT)
 # whose loss has the object for the root
 OBJECT_IS_ROOT = ("HCL", "HyCoCLIP cones")
+
+
+def settings_of(recipe: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The settings of a system: a recipe, and what the system has beside it.
+
+    A recipe may name hyperbolic measures to rank by; a system that is Euclidean is ranked by their counterparts.
+    """
+    settings = [*recipe, *words]
+    if ("--geometry", "euclidean") in itertools.pairwise(words):
+        named = TrainArguments.parse(list(recipe))
+        for option in ("--children_measure", "--parents_measure"):
+            measure = getattr(named, option.removeprefix("--"))
+            if measure in HYPERBOLIC_MEASURES and option not in words:
+                settings += [option, euclidean_counterpart(measure)]
+    return settings
 
 
 def run_folder(output: Path, system: str, seed: int) -> Path:

@@ -31,7 +31,7 @@ from hf_hyperbolic.training.compared_systems import CURVES, OBJECT_IS_ROOT
 from hf_hyperbolic.training.kept_figures import Kept
 from hf_hyperbolic.training.paper_claims import PAPER_CLAIMS, SPREAD_FIGURES, SPREAD_SYSTEMS, goals
 from hf_hyperbolic.training.systems import UNTRAINED
-from hf_hyperbolic.training.variants import COMPARED, difference_rows, settings_rows, variant_claims
+from hf_hyperbolic.training.variants import RETRIEVED, difference_rows, settings_rows, variant_claims
 
 # system -> what was found of each of its runs
 Found = Mapping[str, Sequence[Kept]]
@@ -91,7 +91,7 @@ class Comparison:
 
     def ranking_verdicts(self) -> list[Verdict]:
         """On every other score, whether it ranks better than the system's own measures."""
-        return _judged(variant_claims(list(self.ranked), COMPARED[:-1]), self.ranked)
+        return _judged(variant_claims(list(self.ranked), RETRIEVED), self.ranked) if self.ranked else []
 
 
 def _judged(claims: Sequence[Claim], found: Found) -> list[Verdict]:
@@ -162,14 +162,14 @@ def as_documents(comparison: Comparison, seeds: Sequence[int]) -> tuple[str, str
         marked.append(f"## {title}\n\n{as_markdown(cells)}")
     verdicts = comparison.verdicts()
     more = []
-    if comparison.ranked:
-        title = "Differences of other scores"
-        more.append((title, _ABOUT_DIFFERENCES, difference_rows(comparison.ranking_verdicts(), "score")))
+    rankings = comparison.ranking_verdicts()
+    if rankings:
+        more.append(("Differences of other scores", _ABOUT_DIFFERENCES, difference_rows(rankings, "score")))
     if comparison.variants:
-        more += [
-            ("Settings", "What a variant has beside the settings of all.", settings_rows(comparison.variants)),
-            ("Differences", _ABOUT_DIFFERENCES, difference_rows(verdicts)),
-        ]
+        about = "What a variant has beside the settings of all."
+        more.append(("Settings", about, settings_rows(comparison.variants)))
+        if verdicts:  # none of a single variant
+            more.append(("Differences", _ABOUT_DIFFERENCES, difference_rows(verdicts)))
     for title, about, cells in more:
         text.append(f"{title}\n{about}\n{as_text(cells)}")
         marked.append(f"## {title}\n\n{about}\n\n{as_markdown(cells)}")
@@ -181,6 +181,7 @@ def as_documents(comparison: Comparison, seeds: Sequence[int]) -> tuple[str, str
         "seeds": list(seeds),
         "tables": tables,
         "claims": [verdict.as_dict() for verdict in verdicts],
+        "rankings": [verdict.as_dict() for verdict in rankings],
     }
     return "\n\n".join(text) + "\n", "\n\n".join(marked) + "\n", document
 

@@ -149,7 +149,10 @@ class RunArguments:
         saved = json.loads(path.read_text())
         unknown = sorted(set(saved) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(f"{path} has settings of another version: {', '.join(unknown)}")
+            raise ValueError(
+                f"{path} has settings of another version: {', '.join(unknown)}. Evaluate the model alone by "
+                f"training/evaluate.py --checkpoint {Path(run)}, or train again"
+            )
         return cls(**saved)
 
     def changes_since(self, saved: Self, leaving_out: Collection[str] = MAY_CHANGE) -> list[str]:

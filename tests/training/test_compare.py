@@ -12,7 +12,7 @@ from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.data.read import read_boxes
 from hf_hyperbolic.data.relations import RelationIndex
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.compared_systems import INTRA_IMAGE, PAPER, SYSTEMS
+from hf_hyperbolic.training.compared_systems import INTRA_IMAGE, PAPER, SYSTEMS, settings_of
 from hf_hyperbolic.training.systems import system_name
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,7 @@ def test_every_system_is_one_that_can_be_trained(name):
         ({"ood_data": "coco"}, "needs --ood true"),
         ({"split": "train", "zero_shot": True}, "another --split"),
         ({"rank_by": ["gamma"]}, "unknown measure 'gamma'"),
+        ({"rank_by": ["beta", "beta"]}, "--rank_by names one twice"),
         ({"rank_by": ["beta"], "systems": [PAPER]}, "--rank_by is of 'recipe at hand': name it among --systems"),
     ],
 )
@@ -62,8 +63,31 @@ def test_a_recipe_may_stand_anywhere(script):
     study = str(ROOT / "training" / "studies" / "recipe.yaml")
     options, settings = script.parse(["--variants", study, "--max_steps", "5"])
     assert (options.variants, settings) == (study, ["--max_steps", "5"])
+    options, settings = script.parse([f"--variants={study}", "a.yaml", "--data", "b.yaml"])
+    assert (options.variants, settings) == (study, ["a.yaml", "--data", "b.yaml"])
+    options, settings = script.parse([study, "--variants", study])
+    assert (options.variants, settings) == (study, [study])
     with pytest.raises(ValueError, match=r"one recipe at a time, got a.yaml and b.yaml; .*--variants"):
         script.parse(["a.yaml", "b.yaml"])
+
+
+def test_a_euclidean_system_ranks_by_the_counterparts_of_its_recipe():
+    twin = SYSTEMS["recipe at hand, Euclidean"]
+    for recipe, measure in (([], None), (["training/configs/photographs.yaml"], "cosine")):
+        recipe = [str(ROOT / word) for word in recipe]
+        found = TrainArguments.parse(settings_of(recipe, twin))
+        assert (found.geometry, found.children_measure, found.parents_measure) == ("euclidean", measure, measure)
+        # what names its own keeps it
+        assert settings_of(recipe, SYSTEMS["Euclidean angle"]) == [*recipe, *SYSTEMS["Euclidean angle"]]
+    beta = settings_of(["--children_measure", "beta"], twin)
+    assert TrainArguments.parse(beta).children_measure == "euclidean_beta"
+
+
+def test_a_score_of_hyperbolic_models_is_refused_before_training(script):
+    options = script.CompareArguments(rank_by=["combined+csls"])
+    options.check_ranking(TrainArguments())
+    with pytest.raises(ValueError, match=r"--rank_by combined\+csls .*euclidean_combined"):
+        options.check_ranking(TrainArguments(geometry="euclidean"))
 
 
 def test_out_of_domain_is_the_scenes_own_split_or_a_set_that_is_named(script):
