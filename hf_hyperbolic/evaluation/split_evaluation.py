@@ -26,12 +26,13 @@ from hf_hyperbolic.evaluation.scorer import EmbeddingScorer
 
 SHARES = (0.5, 0.8)
 TOP_KS = child_to_parent.KS
+ANY_PARENT_KS = (10,)
 RECALL_LEVELS = parent_to_child.RECALL_LEVELS
 BOX_IMAGE = "image_of_box"
 """Among the units: (Q,) image of each box query, since the boxes of an image are not independent."""
 
 # sections whose units are boxes, and sections with an oracle
-BOX_SECTIONS = ("child_to_parent", "own_scene")
+BOX_SECTIONS = ("child_to_parent", "child_to_any_parent", "own_scene")
 ORACLES = {"parent_to_child": "class_prevalence", "precision_recall": "class_prevalence"} | {
     "child_to_parent": "class_count"
 }
@@ -132,6 +133,7 @@ class SplitEvaluation:
         found |= {f"precision_recall/{at}": (level, 1.0) for at, level in zip(RECALL_LEVELS, curve, strict=True)}
         sections = {
             "child_to_parent": child_to_parent.chance_and_ceiling(self._child_to_parent, TOP_KS),
+            "child_to_any_parent": child_to_parent.chance_and_ceiling(self._child_to_any_parent, ANY_PARENT_KS),
             "own_scene": own_scene.chance_and_ceiling(self.hierarchy.num_images),
         }
         for section, (random, best) in sections.items():
@@ -158,6 +160,10 @@ class SplitEvaluation:
         return child_to_parent.prepare(self.hierarchy)
 
     @cached_property
+    def _child_to_any_parent(self) -> child_to_parent.ChildToParent:
+        return child_to_parent.prepare(self.hierarchy, "parents")
+
+    @cached_property
     def _pairs(self) -> dict[str, entailment.PairSample]:
         return {
             suffix: entailment.sample_pairs(self.hierarchy, seed=self.seed, boxes_only=bool(suffix))
@@ -166,10 +172,12 @@ class SplitEvaluation:
 
     def _retrieval(self, children: NodeScorer, parents: NodeScorer) -> Units:
         shares = child_to_parent.per_query(self._child_to_parent, parents, TOP_KS)
+        of_any = child_to_parent.per_query(self._child_to_any_parent, parents, ANY_PARENT_KS)
         own = own_scene.per_query(own_scene.own_scene_ranks(self.hierarchy, parents))
         return (
             self._scene_queries(children)
             | {f"child_to_parent/{name}": values for name, values in shares.items()}
+            | {f"child_to_any_parent/{name}": values for name, values in of_any.items()}
             | {f"own_scene/{name}": values for name, values in own.items()}
         )
 

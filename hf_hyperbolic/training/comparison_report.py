@@ -24,14 +24,24 @@ from hf_hyperbolic.evaluation.seed_tables import (
 )
 from hf_hyperbolic.evaluation.split_evaluation import BOX_IMAGE, BOX_SECTIONS, RECALL_LEVELS
 from hf_hyperbolic.evaluation.verdict_text import verdicts_markdown, verdicts_text
-from hf_hyperbolic.evaluation.verdicts import Claim, Verdict, judge
+from hf_hyperbolic.evaluation.verdicts import Claim, Test, Verdict, judge
 from hf_hyperbolic.report.figures import Curve, numbers, precision_recall
 from hf_hyperbolic.report.style import SYSTEM_COLOURS, to_svg
 from hf_hyperbolic.training.compared_systems import CURVES, OBJECT_IS_ROOT
 from hf_hyperbolic.training.kept_figures import Kept
-from hf_hyperbolic.training.paper_claims import PAPER_CLAIMS, SPREAD_FIGURES, SPREAD_SYSTEMS, goals
+from hf_hyperbolic.training.paper_claims import (
+    LOWER_IS_BETTER,
+    OWN_SCENE,
+    PAPER_CLAIMS,
+    RECALL,
+    SPREAD_FIGURES,
+    SPREAD_SYSTEMS,
+    TOP,
+    TRANSPORT,
+    goals,
+)
 from hf_hyperbolic.training.systems import UNTRAINED
-from hf_hyperbolic.training.variants import RETRIEVED, difference_rows, settings_rows, variant_claims
+from hf_hyperbolic.training.variants import difference_rows, settings_rows, variant_claims
 
 # system -> what was found of each of its runs
 Found = Mapping[str, Sequence[Kept]]
@@ -43,6 +53,8 @@ _ABOUT_VERDICTS = (
     "A claim holds, or does not, where the 95 % interval of the difference excludes zero: a bootstrap over scenes or "
     "whole images, widened by how far the runs of a system lie apart (Student's t). Each interval stands for itself."
 )
+# what a ranking can change
+RANKED = (RECALL, TRANSPORT, TOP, "child_to_any_parent/top_10", OWN_SCENE)
 _ABOUT_DIFFERENCES = (
     "Each less the first, with a 95 % interval over scenes or whole images and runs; a star where it excludes "
     "zero. For OT less is better."
@@ -91,17 +103,38 @@ class Comparison:
 
     def ranking_verdicts(self) -> list[Verdict]:
         """On every other score, whether it ranks better than the system's own measures."""
-        return _judged(variant_claims(list(self.ranked), RETRIEVED), self.ranked) if self.ranked else []
+        if not self.ranked:
+            return []
+        own, *others = self.ranked
+        units = _units(self.ranked)
+        # of the same models: what another score changes is a figure of each, and its runs differ in little else
+        changes = {other: {figure: units[other][figure] - units[own][figure] for figure in RANKED} for other in others}
+        claims = [
+            Claim(
+                f"Ranked by {other} the models do better than by their own measures.",
+                "study",
+                tuple(Test(figure, other, 0.0, figure in LOWER_IS_BETTER) for figure in RANKED),
+            )
+            for other in others
+        ]
+        return judge(claims, changes, _images(self.ranked), {})
 
 
 def _judged(claims: Sequence[Claim], found: Found) -> list[Verdict]:
     first = next(iter(found.values()))[0]
-    units = {
+    ceilings = {name: figure["ceiling"] for name, figure in first.figures.items()}
+    return judge(claims, _units(found), _images(found), ceilings)
+
+
+def _units(found: Found) -> dict[str, dict[str, np.ndarray]]:
+    return {
         system: {name: np.stack([run.units[name] for run in runs]) for name in runs[0].units}
         for system, runs in found.items()
     }
-    images = dict.fromkeys(BOX_SECTIONS, first.units[BOX_IMAGE])
-    return judge(claims, units, images, {name: figure["ceiling"] for name, figure in first.figures.items()})
+
+
+def _images(found: Found) -> dict[str, np.ndarray]:
+    return dict.fromkeys(BOX_SECTIONS, next(iter(found.values()))[0].units[BOX_IMAGE])
 
 
 def check_same_queries(found: Found) -> None:

@@ -11,6 +11,7 @@ MEASURES = {"children": "beta", "parents": "distance", "pairs": "cosine"}
 SECTIONS = {
     "parent_to_child": "beta",
     "child_to_parent": "distance",
+    "child_to_any_parent": "distance",
     "own_scene": "distance",
     "entailment": "cosine",
     "radial": "norm",
