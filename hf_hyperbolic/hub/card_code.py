@@ -9,12 +9,18 @@ from hf_hyperbolic.data.files import sha256
 from hf_hyperbolic.retrieval.measures import SIMILARITY_SHARE
 
 _COSINES = "torch.nn.functional.cosine_similarity(wholes[:, None], parts[None], dim=-1)"
+
+
+def _combined(angle: str) -> str:
+    return f"(\n        {angle}.cos()\n        + {SIMILARITY_SHARE:g} * {_COSINES}\n    )"
+
+
 # measure -> scores of (n) wholes and (m) parts, larger is better; {c} is the curvature
 _EXPRESSIONS = {
     "beta": "torch.pi - lorentz.pairwise_exterior_angle(wholes, parts, {c})",
     "alpha": "lorentz.pairwise_exterior_angle(parts, wholes, {c}).T",
-    "combined": f"lorentz.pairwise_exterior_angle(wholes, parts, {{c}}).cos() + {SIMILARITY_SHARE:g} * {_COSINES}",
-    "euclidean_combined": f"euclidean.pairwise_exterior_angle(wholes, parts).cos() + {SIMILARITY_SHARE:g} * {_COSINES}",
+    "combined": _combined("lorentz.pairwise_exterior_angle(wholes, parts, {c})"),
+    "euclidean_combined": _combined("euclidean.pairwise_exterior_angle(wholes, parts)"),
     "euclidean_beta": "torch.pi - euclidean.pairwise_exterior_angle(wholes, parts)",
     "euclidean_alpha": "euclidean.pairwise_exterior_angle(parts, wholes).T",
     "distance": "-lorentz.pairwise_distance(wholes, parts, {c})",
