@@ -31,6 +31,10 @@ COMMANDS = {
     },
     "export": {
         "onnx": ("hf_hyperbolic.cli.export_onnx", "write a model as ONNX, in the layout of transformers.js"),
+        "sentence-transformers": (
+            "hf_hyperbolic.cli.export_sentence_transformers",
+            "write a model as a folder that SentenceTransformer loads",
+        ),
     },
     "metric": {
         "push": ("hf_hyperbolic.cli.push_metric", "publish the metric hier_ot as a Space on the Hugging Face Hub"),

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from transformers import CLIPImageProcessorPil
+from transformers.image_utils import PILImageResampling
 
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.export.agreement import Agreement, compare
@@ -64,7 +66,7 @@ def export_onnx(
         write_onnx(encoder, aside / MODEL)
         if quantised:
             quantise(aside / MODEL, aside / QUANTISED)
-        make_image_processor(encoder.image_size, encoder.mean, encoder.std).save_pretrained(aside)
+        _image_processor(encoder).save_pretrained(aside)
         (aside / "config.json").write_text(as_json(_config(encoder)), encoding="utf-8")
         ours = {name: encoder.encode_crops(seen) for name, seen in shown.items()}
         for graph in (MODEL, QUANTISED) if quantised else (MODEL,):
@@ -81,6 +83,14 @@ def export_onnx(
                         f"{TOLERANCE:g}: nothing was written"
                     )
     return done
+
+
+def _image_processor(encoder: ImageEncoder) -> CLIPImageProcessorPil:
+    """As the model's own, but for the filter: outside a browser transformers.js smooths by its Lanczos filter alone
+    before it makes an image smaller, by its bicubic one it skips pixels."""
+    processor = make_image_processor(encoder.image_size, encoder.mean, encoder.std)
+    processor.resample = PILImageResampling.LANCZOS
+    return processor
 
 
 def _config(encoder: ImageEncoder) -> dict[str, object]:
