@@ -74,4 +74,5 @@ def _cosines(queries: Tensor, gallery: Tensor) -> Tensor:
 
 
 def _row_cosines(queries: Tensor, items: Tensor) -> Tensor:
-    return functional.cosine_similarity(*promote(queries, items), dim=1).clamp(-1, 1)
+    queries, items = promote(queries, items)
+    return functional.cosine_similarity(queries, items, dim=1).clamp(-1, 1)

@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", help="of --data; may be left out where there is only one")
     parser.add_argument(
-        "--crops", type=int, default=1000, help="at most about so many images and boxes of --data (default: %(default)s)"
+        "--crops",
+        type=int,
+        default=1000,
+        help="about so many images and boxes of --data at most (default: %(default)s)",
     )
 
 
