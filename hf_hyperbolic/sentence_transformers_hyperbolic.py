@@ -16,7 +16,6 @@ from .modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from .ranking_scores import score_matrix, score_rows
 
 _DIRECTIONS = ("children", "parents")
-_HUB = ("token", "revision", "local_files_only")
 
 
 class HyperbolicImageModule(InputModule):
@@ -51,7 +50,7 @@ class HyperbolicImageModule(InputModule):
         self.measures, self.direction = dict(measures), direction
 
     @property
-    def modalities(self) -> list[str]:
+    def modalities(self) -> Any:
         return ["image"]
 
     def get_embedding_dimension(self) -> int:
@@ -112,20 +111,27 @@ class HyperbolicImageModule(InputModule):
 
     @classmethod
     def load(
-        cls, model_name_or_path: str, subfolder: str = "", cache_folder: str | None = None, **kwargs: Any
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        init_defaults: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> "HyperbolicImageModule":
         """Loads what `save` wrote, from a folder or the Hub; `model_kwargs` go to the model's `from_pretrained`."""
-        hub = {name: kwargs[name] for name in _HUB if kwargs.get(name) is not None}
+        hub: dict[str, Any] = {"token": token, "revision": revision, "local_files_only": local_files_only}
         settings = cls.load_config(model_name_or_path, subfolder=subfolder, cache_folder=cache_folder, **hub)
-        if cache_folder is not None:
-            hub["cache_dir"] = cache_folder
-        place = {"subfolder": subfolder} if subfolder else {}
+        hub |= {"cache_dir": cache_folder, "subfolder": subfolder}
+        given = {name: value for name, value in hub.items() if value}
         loading = {"use_safetensors": True, **(kwargs.get("model_kwargs") or {})}
-        model = HyperbolicCLIPVisionModel.from_pretrained(model_name_or_path, **hub, **place, **loading)
+        model = HyperbolicCLIPVisionModel.from_pretrained(model_name_or_path, **given, **loading)
         processor = AutoImageProcessor.from_pretrained(
-            model_name_or_path, **hub, **place, **(kwargs.get("processor_kwargs") or {})
+            model_name_or_path, **given, **(kwargs.get("processor_kwargs") or {})
         )
-        return cls(model, processor, **settings)
+        return cls(model, processor, **{**(init_defaults or {}), **settings})
 
 
 def _image(given: Any) -> Image.Image:

@@ -42,6 +42,6 @@ def test_the_folder(checkpoint, tmp_path):
 def test_a_graph_that_differs_is_not_written(checkpoint, tmp_path, monkeypatch):
     there = onnx_folder.runtime_embeddings
     monkeypatch.setattr(onnx_folder, "runtime_embeddings", lambda *words: there(*words) + np.float32(2e-4))
-    with pytest.raises(ValueError, match="differs from torch by 0.0002 on random images"):
+    with pytest.raises(ValueError, match=r"differs from torch by 0\.0002 on random images"):
         export_onnx(load_checkpoint(checkpoint), tmp_path / "out")
     assert not list(tmp_path.iterdir())
