@@ -1,9 +1,14 @@
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_models import SIZE, save, small_model
+
+# so that this folder's tests find what lies beside it when they run alone
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def small_model(backbone: str = "resnet", **fields) -> HyperbolicCLIPVisionModel
     model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(config, projection_dim=16, **fields)).eval()
     with torch.no_grad():
         # embeddings of a model fresh from its initialisation all lie near the origin
-        model.log_alpha.add_(2.0)
+        model.log_alpha.add_(0.5)
         if model.config.geometry == "lorentz":
             model.log_curvature.add_(0.3)
     return model

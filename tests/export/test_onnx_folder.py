@@ -36,12 +36,12 @@ def test_the_folder(checkpoint, tmp_path):
     assert AutoConfig.from_pretrained(tmp_path / "out").projection_dim == 16
     processor = AutoImageProcessor.from_pretrained(tmp_path / "out")
     assert (processor.size["height"], processor.do_center_crop, int(processor.resample)) == (32, False, 1)
-    assert processor.image_mean == encoder.mean
+    assert list(processor.image_mean) == encoder.mean
 
 
 def test_a_graph_that_differs_is_not_written(checkpoint, tmp_path, monkeypatch):
     there = onnx_folder.runtime_embeddings
-    monkeypatch.setattr(onnx_folder, "runtime_embeddings", lambda *words: there(*words) + np.float32(2e-4))
-    with pytest.raises(ValueError, match=r"differs from torch by 0\.0002 on random images"):
+    monkeypatch.setattr(onnx_folder, "runtime_embeddings", lambda *words: there(*words) + np.float32(0.01))
+    with pytest.raises(ValueError, match=r"differs from torch by .* on random images, more than 0\.0001"):
         export_onnx(load_checkpoint(checkpoint), tmp_path / "out")
     assert not list(tmp_path.iterdir())
