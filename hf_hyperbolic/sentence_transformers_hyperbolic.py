@@ -85,7 +85,8 @@ class HyperbolicImageModule(InputModule):
         Raises:
             ValueError: an unknown direction.
         """
-        return score_matrix(*self._scored(queries, gallery, direction))
+        # some measures are computed the other way round, and what writes arrays to files may not look at strides
+        return score_matrix(*self._scored(queries, gallery, direction)).contiguous()
 
     def similarity_pairwise(self, queries: Any, items: Any, direction: str | None = None) -> Tensor:
         """(n, D) queries and (n, D) items -> (n,) scores of every query for the item in its row."""
