@@ -29,6 +29,13 @@ COMMANDS = {
     "backbone": {
         "moco": ("hf_hyperbolic.cli.backbone_moco", "convert a published MoCo v2 checkpoint (ResNet-50, .pth.tar)"),
     },
+    "export": {
+        "onnx": ("hf_hyperbolic.cli.export_onnx", "write a model as ONNX, in the layout of transformers.js"),
+        "sentence-transformers": (
+            "hf_hyperbolic.cli.export_sentence_transformers",
+            "write a model as a folder that SentenceTransformer loads",
+        ),
+    },
     "metric": {
         "push": ("hf_hyperbolic.cli.push_metric", "publish the metric hier_ot as a Space on the Hugging Face Hub"),
     },
@@ -39,6 +46,7 @@ GROUPS = {
     "data": "look at, check and convert annotated images",
     "index": "build an index of images and boxes, and search it",
     "backbone": "make a backbone to start training from",
+    "export": "write a trained model for other programs",
     "metric": "the metric of label transport",
 }
 _INTERRUPTED = 130

@@ -5,19 +5,17 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from hf_hyperbolic import euclidean, lorentz
+from hf_hyperbolic import lorentz
+from hf_hyperbolic.ranking_scores import AT_PARENT as AT_PARENT
+from hf_hyperbolic.ranking_scores import SIMILARITY_SHARE as SIMILARITY_SHARE
+from hf_hyperbolic.ranking_scores import score_matrix
 
 MEASURES = (
     "cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined", "alpha", "beta", "combined", "distance",
 )  # fmt: skip
 DIRECTIONS = ("children", "parents")
 HYPERBOLIC_MEASURES = ("alpha", "beta", "combined", "distance")
-# measures of the angle at the parent, whichever of query and item that is
-AT_PARENT = ("beta", "combined", "euclidean_beta", "euclidean_combined")
-# of the cosine similarity in `combined`, see docs/recipe.md
-SIMILARITY_SHARE = 2.0
 _ROWS_NAMED = 5
 
 
@@ -68,29 +66,7 @@ def scores(
             curvature or with one that is not positive and finite, or embeddings that are not finite.
     """
     _check(queries, gallery, measure, direction, curvature)
-    if measure == "cosine":
-        return _cosines(queries, gallery)
-    if measure == "distance":
-        assert curvature is not None
-        return -lorentz.pairwise_distance(queries, gallery, curvature)
-    apex_is_query = (direction == "children") == (measure in AT_PARENT)
-    apex, other = (queries, gallery) if apex_is_query else (gallery, queries)
-    if measure.startswith("euclidean"):
-        angle = euclidean.pairwise_exterior_angle(apex, other)
-    else:
-        assert curvature is not None
-        angle = lorentz.pairwise_exterior_angle(apex, other, curvature)
-    if not apex_is_query:
-        angle = angle.T
-    if measure.endswith("combined"):
-        return angle.cos() + SIMILARITY_SHARE * _cosines(queries, gallery)
-    return math.pi - angle if measure.endswith("beta") else angle
-
-
-def _cosines(queries: Tensor, gallery: Tensor) -> Tensor:
-    queries, gallery = lorentz.promote(queries, gallery)
-    with torch.autocast(queries.device.type, enabled=False):
-        return (functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T).clamp(-1, 1)
+    return score_matrix(queries, gallery, measure, direction, curvature)
 
 
 def check_arguments(

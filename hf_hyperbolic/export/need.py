@@ -1,0 +1,18 @@
+"""Packages that an export needs and the library does not."""
+
+import importlib
+from types import ModuleType
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """A module, or an ImportError that names what to install.
+
+    Args:
+        module: to import.
+        extra: of this package, that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(f'{package} is not installed: pip install "hf-hyperbolic[{extra}]" ({error})') from error
