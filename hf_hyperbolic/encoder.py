@@ -293,7 +293,9 @@ def input_size(checkpoint: str, config: PreTrainedConfig, **hub: Any) -> int:
 
 def _measures(settings: Mapping[str, Any], conversion: Mapping[str, Any], geometry: str | None) -> dict[str, str]:
     measures = ranking_measures(settings, geometry)
-    return {direction: conversion.get("measures", {}).get(direction, default) for direction, default in measures.items()}
+    return {
+        direction: conversion.get("measures", {}).get(direction, default) for direction, default in measures.items()
+    }
 
 
 def _saved_beside(name: str, file: str, **hub: Any) -> dict[str, Any]:

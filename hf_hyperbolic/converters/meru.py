@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hf_hyperbolic import __version__
-from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+# by the package's own name, which makes the code travel with what is saved, at the command line too
+from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, __version__
 from hf_hyperbolic.converters.published import load_published
 from hf_hyperbolic.converters.timm_vit import named, vit_from_timm
 from hf_hyperbolic.data.files import replace_folder, sha256
 from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.image_processing import make_image_processor
-from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,9 @@ def convert_meru(checkpoint: Mapping[str, Any], heads: int | None = None) -> Con
     projection, width = state["visual_proj.weight"], vit.config.hidden_size
     if projection.ndim != 2 or projection.shape[1] != width:
         raise ValueError(f"visual_proj.weight has shape {tuple(projection.shape)}, expected (dimension, {width})")
-    curvature, alpha, inverse_temperature = (_exp(name, state[name]) for name in ("curv", "visual_alpha", "logit_scale"))
+    curvature, alpha, inverse_temperature = (
+        _exp(name, state[name]) for name in ("curv", "visual_alpha", "logit_scale")
+    )
     temperature = 1 / inverse_temperature
     config = HyperbolicCLIPVisionConfig(
         backbone_config=vit.config,
@@ -135,7 +136,7 @@ def convert_meru(checkpoint: Mapping[str, Any], heads: int | None = None) -> Con
     model.backbone = vit
     model.config.backbone_config = vit.config
     with torch.no_grad():
-        model.projection[0].weight.copy_(projection)
+        model.projection.get_parameter("0.weight").copy_(projection)
         model.log_curvature.copy_(state["curv"].view(()))
         model.log_alpha.copy_(state["visual_alpha"].view(()))
         model.log_temperature.copy_(-state["logit_scale"].view(()))
@@ -209,7 +210,7 @@ def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     known = ("visual.", *_LEFT_OUT)
     if unknown := sorted(name for name in state if name not in _NEEDED and not name.startswith(known)):
         raise ValueError(
-            f"it has {named(unknown)}, which the published model has not: what they do to an embedding is not known here"
+            f"it has {named(unknown)}, which the published model has not: what it does to an embedding is not known"
         )
     kept = {name: value for name, value in state.items() if name in _NEEDED or name.startswith("visual.")}
     if strange := [name for name, value in kept.items() if not isinstance(value, Tensor) or not value.isfinite().all()]:

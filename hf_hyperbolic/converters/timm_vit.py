@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
-# width -> attention heads, which the weights do not tell: vit_small_mocov3 (MoCo v3's, not timm's vit_small with its 6),
+# width -> attention heads, which the weights do not tell: of vit_small_mocov3 (MoCo v3's; timm's vit_small has 6),
 # vit_base and vit_large
 PUBLISHED_HEADS = {384: 12, 768: 12, 1024: 16}
 # MERU and HyCoCLIP ask timm for torch's plain LayerNorm; timm's own default is 1e-6
@@ -64,7 +65,9 @@ def vit_from_timm(weights: Mapping[str, Tensor], heads: int | None = None) -> Vi
         pooler_act="linear",
     )
     state |= {"pooler.dense.weight": torch.eye(width), "pooler.dense.bias": torch.zeros(width)}
-    model, info = ViTModel.from_pretrained(None, config=config, state_dict=state, output_loading_info=True)
+    loaded: Any = ViTModel.from_pretrained(None, config=config, state_dict=state, output_loading_info=True)
+    model: ViTModel = loaded[0]
+    info: dict[str, Any] = loaded[1]
     if wrong := {kind: sorted(names) for kind, names in info.items() if names}:
         raise ValueError(f"this transformers does not take the weights of a ViT by the names of the Hub: {wrong}")
     return model.eval()

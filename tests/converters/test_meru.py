@@ -1,5 +1,11 @@
 import json
 import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +180,26 @@ def test_the_folder_loads_and_says_where_it_came_from(kind, file, checkpoint, tm
     assert not [path for path in folder.iterdir() if path.suffix in (".bin", ".pth", ".pt")]
 
 
+@pytest.mark.slow
+def test_its_code_travels_with_it(file, checkpoint, tmp_path):
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "hf_hyperbolic", "backbone", "meru", file, folder, "--heads", str(HEADS)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    # a process that never imports the package
+    torch.save(normalised(images()), tmp_path / "pixels.pt")
+    script = (
+        "import sys, torch\nfrom transformers import AutoModel\n"
+        f"model = AutoModel.from_pretrained({str(folder)!r}, trust_remote_code=True)\n"
+        f"embeds = model(pixel_values=torch.load({str(tmp_path / 'pixels.pt')!r})).embeds.detach()\n"
+        f"assert 'hf_hyperbolic' not in sys.modules\ntorch.save(embeds, {str(tmp_path / 'embeds.pt')!r})\n"
+    )
+    environment = {**environment, "PYTHONPATH": "", "HF_MODULES_CACHE": str(tmp_path / "modules")}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=tmp_path, capture_output=True)
+    found = torch.load(tmp_path / "embeds.pt")
+    torch.testing.assert_close(found, published_forward(checkpoint, images()), rtol=1e-5, atol=1e-5)
+
+
 def test_an_encoder_of_it_sees_and_ranks_as_it_should(file, checkpoint, tmp_path):
     from hf_hyperbolic.training.systems import pretrained
 
@@ -215,6 +241,37 @@ def test_its_vit_is_a_backbone_to_train_from(file, checkpoint, tmp_path):
         torch.testing.assert_close(expected, whole(pixel_values=pixels).last_hidden_state[:, 0])
 
 
+@pytest.mark.slow
+def test_the_page_is_what_happens(tmp_path, monkeypatch, capsys):
+    from hf_hyperbolic.data.scenes import write_scenes
+
+    text = (Path(__file__).parents[2] / "docs" / "converters.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```", text, flags=re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    write_scenes("outputs/scenes", "test", 3, size=64)
+    for name in ("meru_vit_l.pth", "hycoclip_vit_s.pth"):
+        torch.save(make_checkpoint(384), name)
+    names: dict = {}
+    for language, code in blocks:
+        if language == "python":
+            exec(compile(code, "docs/converters.md", "exec"), names)
+            continue
+        for line in code.splitlines():
+            program, *arguments = shlex.split(line, comments=True)
+            if program == "hf-hyperbolic":
+                assert main(arguments) == 0
+    assert names["encoder"].measures == {"children": "distance", "parents": "distance"}
+    manifest = json.loads(Path("outputs/hycoclip-index/manifest.json").read_text())
+    assert manifest["model"]["measures"] == {"children": "distance", "parents": "distance"}
+    assert {path.name for path in Path("outputs").iterdir()} >= {"meru", "hycoclip", "meru-vit", "hycoclip-index"}
+    # as the page says it for 224 px: the short side scaled, the centre cut out
+    processor = AutoImageProcessor.from_pretrained("outputs/meru", size={"shortest_edge": SIDE}, do_center_crop=True)
+    wide = np.tile(np.arange(2 * SIDE, dtype=np.uint8)[None, :, None], (SIDE, 1, 3))
+    seen = processor(Image.fromarray(wide), return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
+    expected = (wide[:, SIDE // 2 : 3 * SIDE // 2] / 255 - MEAN) / STD
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+
+
 def changed(checkpoint, drop=(), **values):
     state = {name: value for name, value in checkpoint["model"].items() if name not in drop}
     return {"model": state | {name.replace("__", "."): value for name, value in values.items()}}
@@ -244,7 +301,7 @@ def test_what_is_no_such_checkpoint_is_named(checkpoint):
 
 
 def test_an_unknown_width_asks_for_heads(checkpoint):
-    with pytest.raises(ValueError, match="is 32 wide; those published are 384, 768, 1024 wide.*--heads"):
+    with pytest.raises(ValueError, match=r"is 32 wide; those published are 384, 768, 1024 wide.*--heads"):
         convert_meru(checkpoint)
     for heads in (0, 5):
         with pytest.raises(ValueError, match="do not divide the width 32"):
