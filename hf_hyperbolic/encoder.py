@@ -26,6 +26,8 @@ from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
 from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS, model_type
 
 Box = Sequence[float] | np.ndarray
+# what a run was told, and of a model that others trained, where it came from and by what it ranks
+_SETTINGS_FILE, CONVERSION_FILE = "arguments.json", "conversion.json"
 
 # what a configuration says of how it was saved rather than of what the model computes
 _IMMATERIAL = frozenset(
@@ -52,6 +54,7 @@ class ImageEncoder:
         std: three channel standard deviations.
         measures: `{"children": measure, "parents": measure}`, by which the model ranks in either direction.
         settings: what the run saved that trained it; empty where nothing is known.
+        conversion: of a model converted from what others published, what `conversion.json` says; else empty.
     """
 
     def __init__(
@@ -65,12 +68,13 @@ class ImageEncoder:
         crop_mode: CropMode = "resize",
         measures: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        conversion: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.name = model.eval(), name
         self.image_size, self.context, self.crop_mode = image_size, context, crop_mode
         self.mean, self.std = [float(value) for value in mean], [float(value) for value in std]
         self.measures = dict(measures) if measures is not None else ranking_measures({}, self.geometry)
-        self.settings = dict(settings or {})
+        self.settings, self.conversion = dict(settings or {}), dict(conversion or {})
 
     @classmethod
     def from_pretrained(
@@ -84,8 +88,9 @@ class ImageEncoder:
 
         A CLIP checkpoint gives its projected image embeddings, another vision model its pooled feature. The settings
         that a run saved with its checkpoint (`arguments.json`) say how crops are made and by what it ranks; without
-        them crops have no context, are squashed to a square, and an angle model ranks by beta. Channel means are those
-        of the image processor, without one CLIP's.
+        them crops have no context, are squashed to a square, and an angle model ranks by beta; a model that was
+        converted from MERU or HyCoCLIP by what its `conversion.json` says. Channel means are those of the image
+        processor, without one CLIP's.
 
         Args:
             name_or_path: folder, or name on the Hub.
@@ -116,7 +121,8 @@ class ImageEncoder:
             processor = AutoImageProcessor.from_pretrained(name, **hub)
         except (OSError, ValueError):  # a checkpoint without one
             processor = make_image_processor()
-        settings = _run_settings(name, **hub)
+        settings = _saved_beside(name, _SETTINGS_FILE, **hub)
+        conversion = {} if settings else _saved_beside(name, CONVERSION_FILE, **hub)
         geometry = model.config.geometry if isinstance(model, HyperbolicCLIPVisionModel) else None
         backbone = getattr(model.config, "backbone_config", model.config)
         torch.nn.Module.to(model, _device(device))
@@ -128,8 +134,9 @@ class ImageEncoder:
             processor.image_std,
             float(settings.get("context", 0.0)),
             settings.get("crop_mode", "resize"),
-            ranking_measures(settings, geometry),
+            _measures(settings, conversion, geometry),
             settings,
+            conversion,
         )
 
     @property
@@ -284,13 +291,20 @@ def input_size(checkpoint: str, config: PreTrainedConfig, **hub: Any) -> int:
     return 224
 
 
-def _run_settings(name: str, **hub: Any) -> dict[str, Any]:
-    """What the run saved beside the checkpoint; empty where it saved nothing."""
+def _measures(settings: Mapping[str, Any], conversion: Mapping[str, Any], geometry: str | None) -> dict[str, str]:
+    measures = ranking_measures(settings, geometry)
+    return {
+        direction: conversion.get("measures", {}).get(direction, default) for direction, default in measures.items()
+    }
+
+
+def _saved_beside(name: str, file: str, **hub: Any) -> dict[str, Any]:
+    """The mapping in a JSON file beside the checkpoint; empty where there is none."""
     from transformers.utils import cached_file
 
     found = cached_file(
         name,
-        "arguments.json",
+        file,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
         **hub,

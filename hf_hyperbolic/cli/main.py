@@ -28,6 +28,11 @@ COMMANDS = {
     },
     "backbone": {
         "moco": ("hf_hyperbolic.cli.backbone_moco", "convert a published MoCo v2 checkpoint (ResNet-50, .pth.tar)"),
+        "meru": ("hf_hyperbolic.cli.backbone_meru", "convert the image encoder of a published MERU checkpoint (.pth)"),
+        "hycoclip": (
+            "hf_hyperbolic.cli.backbone_hycoclip",
+            "convert the image encoder of a published HyCoCLIP checkpoint (.pth)",
+        ),
     },
     "export": {
         "onnx": ("hf_hyperbolic.cli.export_onnx", "write a model as ONNX, in the layout of transformers.js"),
@@ -45,7 +50,7 @@ SINGLE = {"push": ("hf_hyperbolic.cli.push_model", "publish a trained run on the
 GROUPS = {
     "data": "look at, check and convert annotated images",
     "index": "build an index of images and boxes, and search it",
-    "backbone": "make a backbone to start training from",
+    "backbone": "make a model of a checkpoint that others published",
     "export": "write a trained model for other programs",
     "metric": "the metric of label transport",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
@@ -68,6 +69,11 @@ class TrainedModel:
             raise ValueError(f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}")
         if not any(self.folder.glob("*.safetensors")):
             raise FileNotFoundError(f"{self.folder} holds no weights in safetensors, and nothing else is pushed")
+        if (self.folder / CONVERSION_FILE).is_file():
+            raise ValueError(
+                f"{self.folder} holds weights that others trained ({CONVERSION_FILE}), and the card is one of models "
+                "trained here: publish it, where their license allows, by `hf upload` with a card of your own"
+            )
         code = {f"{name.partition('.')[0]}.py" for name in self.config.get("auto_map", {}).values()}
         missing = sorted(name for name in code if not (self.folder / name).is_file())
         if missing or not code:

@@ -141,8 +141,9 @@ def pretrained(checkpoint: str, device: torch.device | str = "cpu", context: flo
     """The model of a checkpoint, which no run needs to have left.
 
     It looks at images and ranks as an `ImageEncoder` of it does: one of ours as it was trained, if its
-    `arguments.json` lies beside it, else by the angle of its geometry; any other by cosine. Crops are resized to a
-    square of the size that the image processor asks for; nothing is cut off.
+    `arguments.json` lies beside it, or converted from another project, as its `conversion.json` says, else by the angle
+    of its geometry; any other by cosine. Crops are resized to a square of the size that the image processor asks for;
+    nothing is cut off.
 
     Args:
         checkpoint: folder or name on the Hub.
@@ -190,7 +191,7 @@ def _pretrained(checkpoint: str, device: torch.device, context: float) -> System
         args, known = _arguments(saved, looks)
         kind = "hyperbolic" if encoder.geometry == "lorentz" else "Euclidean"
         name = system_name(args) if known else f"{kind} model {last}"
-        measures = {**ranking_measures(args), **encoder.measures}
+        measures = {**ranking_measures(args), **encoder.measures, **encoder.conversion.get("measures", {})}
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else None
     return System(name, encoder.model, processor, args, measures, checkpoint, known, folder)
 

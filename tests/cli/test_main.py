@@ -21,7 +21,8 @@ def test_help_lists_every_command(capsys):
                 main([group, name, "--help"])
             assert exit_.value.code == 0
             positional = {
-                "detect": "images", "search": "index", "qdrant": "index", "moco": "checkpoint", "push": "repo_id",
+                "detect": "images", "search": "index", "qdrant": "index", "moco": "checkpoint",
+                "meru": "checkpoint", "hycoclip": "checkpoint", "push": "repo_id",
             }.get(name, "source")  # fmt: skip
             assert positional in capsys.readouterr().out
 
