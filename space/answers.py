@@ -3,6 +3,7 @@
 Nothing here knows of a web page.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ DIRECTIONS = ("parents", "children")
 MOST_RESULTS = 50
 _SAME_BOX = 0.01
 _SMALLEST_SIDE = 2.0
+# classes that a whole image is called by
+_NAMED = 2
+# images that examples are sought in
+_LOOKED_AT = 60
 
 
 class QuestionError(ValueError):
@@ -148,39 +153,52 @@ class Answers:
         """JPEG files of items, None where the index keeps none."""
         return [item["thumbnail"] for item in self.index.items(rows)]
 
+    def names(self, rows: Sequence[int]) -> list[str]:
+        """What items are called: their class, and a whole image by the largest things in it."""
+        named = []
+        for item in self.index.items(rows):
+            things: list[Known] = []
+            if item["label"] is None and item["box"] is None and item["image"] is not None:
+                things = [known for known in self._known(item["image"]) if known.level == 1]
+            things.sort(key=lambda known: -_area(known.box))
+            classes = list(dict.fromkeys(known.name for known in things))
+            named.append(", ".join(classes[:_NAMED]) or name_of(item))
+        return named
+
     def examples(self, most: int = 8) -> list[tuple[int, str]]:
-        """Rows and directions that show something: for pictures with the deepest hierarchies, small parts first, then
-        their objects, then whole pictures."""
-        tables = self.index.tables()
-        images, levels, parents, parts = (
-            [value for table in tables for value in table[column].to_pylist()]
-            for column in ("image", "level", "parent", "can_be_parent")
+        """Rows and directions that show something: in turn a part, a thing with parts, and a whole picture.
+
+        Parts are the largest of their picture at level 2 or below, no class twice; pictures are taken from all over
+        the index.
+        """
+        columns = {}
+        for name in ("image", "label", "level", "box", "can_be_parent"):
+            columns[name] = [value for table in self.index.tables() for value in table[name].to_pylist()]
+        of_image: dict[str, list[int]] = {}
+        for row, image in enumerate(columns["image"]):
+            of_image.setdefault(image or str(row), []).append(row)
+        levels, parents, boxes = columns["level"], columns["can_be_parent"], columns["box"]
+        images = list(of_image)
+        kinds = (
+            (lambda row: levels[row] >= 2 and not parents[row], "parents"),
+            (lambda row: boxes[row] is not None and levels[row] == 1 and parents[row], "children"),
+            (lambda row: levels[row] >= 2 and not parents[row], "parents"),
+            (lambda row: boxes[row] is None, "children"),
         )
-        deepest: dict[str, int] = {}
-        whole: dict[str, int] = {}
-        for row, (image, level) in enumerate(zip(images, levels, strict=True)):
-            if image is None:
-                continue
-            if level == 0:
-                whole.setdefault(image, row)
-            if level > levels[deepest.setdefault(image, row)]:
-                deepest[image] = row
-        ranked = sorted(deepest, key=lambda image: -levels[deepest[image]])
-        # from all over the index, not from its first pictures
-        depth = levels[deepest[ranked[0]]] if ranked else 0
-        best = [image for image in ranked if levels[deepest[image]] >= min(depth, 3)] or ranked
-        chosen = [best[place * len(best) // most] for place in range(min(most, len(best)))]
         found: list[tuple[int, str]] = []
-        for place, image in enumerate(chosen):
-            small, scene = deepest[image], whole.get(image)
-            holder = parents[small]
-            middle = holder if holder is not None and parts[holder] and levels[holder] > 0 else None
-            kinds = [(small, "parents"), (middle, "parents"), (middle, "children"), (scene, "children")]
-            row, direction = kinds[place % len(kinds)]
-            if levels[small] == 0 or row is None:
-                row, direction = (small if scene is None else scene), "children"
+        seen: set[str] = set()
+        for image in dict.fromkeys(images[place * len(images) // _LOOKED_AT] for place in range(_LOOKED_AT)):
+            if len(found) == most:
+                break
+            fits, direction = kinds[len(found) % len(kinds)]
+            rows = [row for row in of_image[image] if fits(row) and columns["label"][row] not in seen]
+            if not rows:
+                continue
+            row = max(rows, key=lambda row: _shorter(boxes[row]))
+            if columns["label"][row] is not None:
+                seen.add(columns["label"][row])
             found.append((row, direction))
-        return found
+        return found or [(rows[0], "children") for rows in list(of_image.values())[:most]]
 
     def _known(self, image: str) -> tuple[Known, ...]:
         known = []
@@ -200,6 +218,14 @@ class Answers:
             return decode(str(file))
         except BrokenImageError:  # an index may travel without its images
             return None
+
+
+def _shorter(box: Sequence[float] | None) -> float:
+    return math.inf if box is None else min(box[2] - box[0], box[3] - box[1])
+
+
+def _area(box: Sequence[float] | None) -> float:
+    return math.inf if box is None else (box[2] - box[0]) * (box[3] - box[1])
 
 
 def name_of(item: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
-from answers import Answers, Box, QuestionError, Subject, name_of, parse_box, plain
+from answers import Answers, Box, QuestionError, Subject, parse_box, plain
 from cards import QUESTIONS, examples_html, legend_html, path_html, query_uri, results_html
 from disk import Disk
 from sources import HERE, NothingToServeError, open_source
@@ -102,7 +102,7 @@ class Demo:
         item = self.answers.index.items([row])[0]
         picture = item["thumbnail"]
         src = data_uri(picture, "image/jpeg") if picture else None
-        return {"src": src, "name": name_of(item), "level": level_name(item["level"])}
+        return {"src": src, "name": self.answers.names([row])[0], "level": level_name(item["level"])}
 
     def ask(self, image: str, box: str = "", direction: str = "parents", k: int = RESULTS) -> dict[str, Any]:
         """What is a picture, or a box of it (x0, y0, x1, y1 in pixels), part of (parents), or what is in it (children)?
@@ -174,9 +174,9 @@ def build(demo: Demo) -> gr.Blocks:
                 upload = gr.UploadButton("Send a picture of your own", elem_id="upload", variant="secondary")
             with gr.Column(scale=8, min_width=280), gr.Row():
                 with gr.Column(min_width=240):
-                    hierarchy = gr.HTML(first[4], elem_id="hierarchy", js_on_load=clicks, elem_classes="column")
+                    hierarchy = gr.HTML(first[4], elem_id="hierarchy", js_on_load=clicks)
                 with gr.Column(min_width=240):
-                    similarity = gr.HTML(first[5], elem_id="similarity", js_on_load=clicks, elem_classes="column")
+                    similarity = gr.HTML(first[5], elem_id="similarity", js_on_load=clicks)
                     same = gr.Checkbox(False, label="Let the same items compete here as on the left", elem_id="same")
         path = gr.HTML(first[6], elem_id="path", js_on_load=clicks)
         with gr.Row(visible=demo.disk is not None), gr.Column():
@@ -189,7 +189,8 @@ def build(demo: Demo) -> gr.Blocks:
                 server_functions=[hovered],
                 cloud=demo.disk.cloud if demo.disk else None,
             )
-        name = Path(model.name).name if os.path.isabs(model.name) else model.name
+        # of a folder its last two parts, not where it lies on this machine
+        name = "/".join(Path(model.name).parts[-2:])
         gr.Markdown(
             f"Model {name}, {len(index):,} items, ranked by {model.measures['parents']} (parents) and "
             f"{model.measures['children']} (children). Pictures that are sent are not kept.",
@@ -232,6 +233,15 @@ def launch(page: gr.Blocks, **more: Any) -> Any:
     """Starts the server; nothing outside Gradio's own upload folder is served."""
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", font=list(_SYSTEM_FONTS), font_mono=["ui-monospace", "monospace"]
+    ).set(
+        # Gradio's own grey has a contrast of 2.6 to 1
+        body_text_color_subdued="#52606d",
+        body_text_color_subdued_dark="#a9b6c4",
+        block_label_text_color="#52606d",
+        block_title_text_color="#22303c",
+        block_title_text_color_dark="#dde5ee",
+        input_placeholder_color="#5f6d79",
+        input_placeholder_color_dark="#a9b6c4",
     )
     page.queue(default_concurrency_limit=2, max_size=64)
     return page.launch(

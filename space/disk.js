@@ -32,17 +32,19 @@ const draw = () => {
   svg.append(make('circle', { r: 100, class: 'rim' }));
   for (const [distance, radius] of props.cloud.rings) {
     svg.append(make('circle', { r: 100 * radius, class: 'ring' }));
+  }
+  const labels = props.cloud.rings.map(([distance, radius]) => {
     const label = make('text', { x: 0, y: -100 * radius - 1.2, class: 'distance' });
     label.textContent = distance;
-    svg.append(label);
-  }
+    return label;
+  });
   const cloud = make('g', { class: 'cloud' });
   for (const [x, y, level, row] of props.cloud.points) {
     const point = mark(100 * x, -100 * y, level, 1.1);
     point.dataset.row = row;
     cloud.append(point);
   }
-  svg.append(cloud);
+  svg.append(cloud, ...labels);
   const answer = props.value;
   if (answer) {
     const way = answer.way.map(([x, y]) => `${100 * x},${-100 * y}`).join(' ');

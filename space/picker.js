@@ -44,8 +44,16 @@ const draw = () => {
     rect.box = item.box;
     svg.append(rect);
   }
+  // what is not asked about stands back
+  const shade = make('path', { class: 'shade', 'fill-rule': 'evenodd' });
+  const frame = (now) => {
+    place(outline, now || [0, 0, width, height]);
+    const hole = now ? `M${now[0]},${now[1]}H${now[2]}V${now[3]}H${now[0]}z` : '';
+    shade.setAttribute('d', hole && `M0,0H${width}V${height}H0z${hole}`);
+  };
   const outline = make('rect', { class: 'asked' });
-  place(outline, box || [0, 0, width, height]);
+  frame(box);
+  svg.insertBefore(shade, picture.nextSibling);
   svg.append(outline);
 
   const at = (event) => {
@@ -68,7 +76,7 @@ const draw = () => {
     // a hand that trembles draws no box
     if (Math.max(now[2] - now[0], now[3] - now[1]) < 0.025 * Math.max(width, height) && !drawn) return;
     drawn = now;
-    place(outline, drawn);
+    frame(drawn);
   });
   svg.addEventListener('pointerup', (event) => {
     if (!start) return;
@@ -78,7 +86,7 @@ const draw = () => {
     const hit = boxes.filter((item) => x >= item.box[0] && x <= item.box[2] && y >= item.box[1] && y <= item.box[3]);
     picked(hit.length ? hit[hit.length - 1].box : null);
   });
-  svg.addEventListener('pointercancel', () => { start = null; place(outline, box || [0, 0, width, height]); });
+  svg.addEventListener('pointercancel', () => { start = null; frame(box); });
   host.append(svg);
 };
 draw();

@@ -39,6 +39,8 @@ def read_upload(path: str | os.PathLike[str]) -> Image.Image:
     """
     file = os.fspath(path)
     try:
+        if not Path(file).is_file():
+            raise UnusableUploadError(_SENTENCES["missing_file"])
         if Path(file).stat().st_size > MOST_BYTES:
             raise UnusableUploadError(TOO_MANY_BYTES)
         kind, size = open_image(file, lambda image: (image.format, image.size))
