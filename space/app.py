@@ -23,7 +23,7 @@ from sources import HERE, NothingToServeError, open_source
 from uploads import MOST_BYTES, UnusableUploadError, read_upload
 
 from hf_hyperbolic.data.levels import level_name
-from hf_hyperbolic.report.html import data_uri
+from hf_hyperbolic.report.html import data_uri, join, tag
 
 RESULTS = 8
 _TITLE = """
@@ -222,11 +222,12 @@ def _api(demo: Demo) -> None:
 
 
 def _disk_words() -> str:
-    return (
-        "<h3>Where all of it lies</h3><p class='note'>The Poincare disk: each point at its distance from the origin, its "
-        "direction seen along two axes. General things lie near the middle. Ringed: what was found, and the way to the "
-        "origin. Hover to look, click to search from there.</p>" + legend_html()
+    words = (
+        "The Poincare disk: each point at its distance from the origin, its direction seen along two axes. General "
+        "things lie near the middle. Ringed: what was found, and the way to the origin. Hover to look, click to search "
+        "from there."
     )
+    return join([tag("h3", "Where all of it lies"), tag("p", words, class_="note"), legend_html()])
 
 
 def launch(page: gr.Blocks, **more: Any) -> Any:

@@ -72,7 +72,9 @@ def hostile(tmp_path_factory):
     (place / "empty.jpg").write_bytes(b"")
     (place / "text.png").write_text("root:x:0:0\n")
     # a header that promises 65,535 x 65,535 pixels
-    (place / "bomb.gif").write_bytes(b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\xff\xff\xff\xff\0\2\2L\1\0;")
+    (place / "bomb.gif").write_bytes(
+        b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\xff\xff\xff\xff\0\2\2L\1\0;"
+    )
     (place / "script.ps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
     Image.new("L", (20, 20)).save(place / "scan.tiff")
     return {file.name: file for file in place.iterdir() if not file.name.startswith("whole")}

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from itertools import pairwise
 
 import pytest
 
@@ -15,7 +16,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 CONTRAST = """(selector) => {
   const rgb = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
   const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => v / 255)
-    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   return [...document.querySelectorAll(selector)].filter((n) => n.offsetParent && n.textContent.trim()).map((node) => {
     let behind = node, back;
     do { back = rgb(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; }
@@ -173,7 +175,7 @@ def test_on_a_phone_nothing_sticks_out(opened):
     page = opened(width=390)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     boxes = [page.locator(name).bounding_box() for name in ("#picker", "#hierarchy", "#similarity", "#path", "#disk")]
-    for upper, lower in zip(boxes, boxes[1:], strict=False):
+    for upper, lower in pairwise(boxes):
         assert upper["y"] + upper["height"] <= lower["y"] + 1
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] > 300 for box in boxes)
 
