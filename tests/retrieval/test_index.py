@@ -119,7 +119,7 @@ def test_an_embedding_is_a_query_like_a_row_but_leaves_nothing_out(tmp_path):
         found = {item.row: item.score for item in ask(embedding, 20)}
         assert 3 in found
         assert {row: score for row, score in found.items() if row != 3} == {item.row: item.score for item in ask(3, 20)}
-    assert [item.row for item in index.path(embedding)][0] == 3
+    assert index.path(embedding)[0].row == 3
 
 
 def test_nan_of_the_query_image_is_named(tmp_path, data):
