@@ -1,4 +1,5 @@
 # make demo   train on the embedded scenes, evaluate, write outputs/demo/evaluation-test/report.html
+# make space  the web demo: trains the demo's model if there is none, builds an index, starts on port 7860
 # make test   the test suite
 # make check  lint, format, types
 # Each makes its own virtual environment first.
@@ -12,7 +13,7 @@ THREADS := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 	--num_cpu_threads_per_process $(THREADS)
 
-.PHONY: demo train test check format clean
+.PHONY: demo train space test check format clean
 
 demo: $(VENV)/.demo
 	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
@@ -21,6 +22,12 @@ demo: $(VENV)/.demo
 # any settings: make train ARGS="--data path/to/folder --output_dir outputs/mine"
 train: $(VENV)/.demo
 	$(LAUNCH) training/train.py $(ARGS)
+
+space: $(VENV)/.space $(DEMO)/best/model.safetensors
+	$(BIN)/python space/app.py --model $(DEMO)/best --work outputs/space $(ARGS)
+
+$(DEMO)/best/model.safetensors: | $(VENV)/.space
+	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -q $(ARGS)
@@ -44,6 +51,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e ".[demo]"
 	touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e ".[dev,demo]"
+$(VENV)/.space: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[demo,space]"
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[dev,demo,space]"
+	touch $@ $(VENV)/.demo $(VENV)/.space

@@ -7,6 +7,7 @@ picture may be far apart, and angles are not those of the full space.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,34 +42,57 @@ def embedding_radii(embeds: np.ndarray, curvature: float | None) -> np.ndarray:
     return (radius(points, curvature) if curvature else torch.linalg.vector_norm(points, dim=-1)).numpy()
 
 
-def plane_directions(embeds: np.ndarray) -> np.ndarray:
-    """Unit directions in the plane: the two principal axes of the unit directions, after centring.
+class DirectionFrame(NamedTuple):
+    """Where directions are seen along: (D,) mean of unit directions, and (D, 2) principal axes of what remains."""
 
-    Args:
-        embeds: (N, D) vectors; a zero vector, or one at the mean direction, is given the direction (1, 0).
+    mean: np.ndarray
+    axes: np.ndarray
 
-    Returns:
-        (N, 2) unit vectors.
-    """
-    points = np.asarray(embeds, dtype=np.float64)
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    units = points / np.where(lengths > 0, lengths, 1.0)
-    centred = units - units.mean(0)
+
+def direction_frame(embeds: np.ndarray) -> DirectionFrame:
+    """The two principal axes of the unit directions of (N, D) vectors, after centring."""
+    units = _units(embeds)
+    mean = units.mean(0)
+    centred = units - mean
     # axes from the D x D matrix: its size does not grow with the number of embeddings
     _, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, ::-1][:, :2]
     # an axis has no sign of its own; this one makes the picture the same every time
     axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    flat = np.zeros((len(points), 2))
-    flat[:, : axes.shape[1]] = centred @ axes
+    return DirectionFrame(mean, axes)
+
+
+def plane_directions(embeds: np.ndarray, frame: DirectionFrame | None = None) -> np.ndarray:
+    """Unit directions in the plane.
+
+    Args:
+        embeds: (N, D) vectors; a zero vector, or one at the mean direction, is given the direction (1, 0).
+        frame: along which they are seen; default: their own, `direction_frame(embeds)`. With one frame, points that
+            are seen at different times lie in one picture.
+
+    Returns:
+        (N, 2) unit vectors.
+    """
+    mean, axes = direction_frame(embeds) if frame is None else frame
+    flat = np.zeros((len(embeds), 2))
+    flat[:, : axes.shape[1]] = (_units(embeds) - mean) @ axes
     size = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.where(size > 1e-12, flat / np.where(size > 1e-12, size, 1.0), np.array([1.0, 0.0]))
 
 
-def disk_positions(embeds: np.ndarray, curvature: float) -> np.ndarray:
-    """(N, D) space components -> (N, 2) in the open unit disk, at the Poincare radius tanh(sqrt(c) radius / 2)."""
+def disk_positions(embeds: np.ndarray, curvature: float, frame: DirectionFrame | None = None) -> np.ndarray:
+    """(N, D) space components -> (N, 2) in the open unit disk, at the Poincare radius tanh(sqrt(c) radius / 2).
+
+    `frame` as of `plane_directions`.
+    """
     away = np.tanh(math.sqrt(curvature) * embedding_radii(embeds, curvature) / 2)
-    return plane_directions(embeds) * away[:, None]
+    return plane_directions(embeds, frame) * away[:, None]
+
+
+def _units(embeds: np.ndarray) -> np.ndarray:
+    points = np.asarray(embeds, dtype=np.float64)
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(lengths > 0, lengths, 1.0)
 
 
 def plane_to_disk(flat: np.ndarray, curvature: float) -> np.ndarray:

@@ -20,8 +20,8 @@ from hf_hyperbolic.retrieval.index_shards import check_finite
 from hf_hyperbolic.retrieval.index_writer import SHARD_ROWS, IndexWriter
 from hf_hyperbolic.retrieval.search import search
 
-# an image, a path of one, or a row of the index
-Query = Image.Image | str | os.PathLike[str] | int
+# an image, a path of one, a row of the index, or an embedding that its model made
+Query = Image.Image | str | os.PathLike[str] | int | np.ndarray
 _FLAGS = {"children": "can_be_child", "parents": "can_be_parent"}
 
 
@@ -125,7 +125,7 @@ class Index(IndexRows):
         not the scenes of a data set with boxes.
 
         Args:
-            image: PIL image, path, or row of the index.
+            image: PIL image, path, row of the index, or (D,) embedding by its model.
             k: at most so many.
             box: x0 y0 x1 y1 in pixels of the image as shown; None for the whole image.
             where: column -> value or values that items must have: `{"class": "wheel", "level": [1, 2]}`. Columns are
@@ -158,7 +158,7 @@ class Index(IndexRows):
         a part of it. The item itself and the origin are not named.
 
         Args:
-            image: PIL image, path, or row of the index.
+            image: as `children`.
             steps: at least 2.
             box: as `children`.
             where: as `children`.
@@ -236,6 +236,12 @@ class Index(IndexRows):
             if box is not None:
                 raise ValueError("box is of an image; a row of the index has its own")
             return self.embeddings([int(image)]), {int(image)}
+        if isinstance(image, np.ndarray):
+            if box is not None:
+                raise ValueError("box is of an image; an embedding is of one box or one image already")
+            if image.shape != (self.dim,):
+                raise ValueError(f"the embedding has shape {image.shape}, expected ({self.dim},) of the index")
+            return image[None].astype(np.float32), set()
         if isinstance(image, Image.Image):
             file = getattr(image, "filename", "")
         else:

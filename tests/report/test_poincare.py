@@ -12,6 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox
 
 from hf_hyperbolic.lorentz import exp_map0
 from hf_hyperbolic.report.poincare import (
+    direction_frame,
     disk_positions,
     embedding_radii,
     geodesic_arc,
@@ -101,3 +102,13 @@ def test_euclidean_plane_keeps_the_order_of_radii(split):
     radii = embedding_radii(embeds, None)
     np.testing.assert_allclose(radii, np.linalg.norm(embeds, axis=1), rtol=1e-6)
     np.testing.assert_allclose(drawn / drawn.max(), radii / radii.max())
+
+
+def test_with_one_frame_points_seen_later_lie_in_the_same_picture():
+    embeds = np.random.default_rng(0).normal(size=(40, 6))
+    frame = direction_frame(embeds)
+    together = disk_positions(embeds, 0.7)
+    assert np.allclose(disk_positions(embeds[7:9], 0.7, frame), together[7:9], atol=1e-12)
+    # along a ray from the origin only the radius changes, whatever lies on it
+    near, far = plane_directions(np.stack([0.1 * embeds[3], 9 * embeds[3]]), frame)
+    assert np.allclose(near, far)

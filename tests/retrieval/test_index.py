@@ -104,6 +104,22 @@ def test_queries_that_make_no_sense(tmp_path):
     assert index.row("i9") == 9
     with pytest.raises(ValueError, match="box is of an image"):
         index.children(3, box=(0, 0, 1, 1))
+    with pytest.raises(ValueError, match="an embedding is of one box"):
+        index.children(points(1)[0], box=(0, 0, 1, 1))
+    with pytest.raises(ValueError, match=r"shape \(1, 4\), expected \(4,\)"):
+        index.children(points(1))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        index.parents(np.full(4, np.nan, np.float32))
+
+
+def test_an_embedding_is_a_query_like_a_row_but_leaves_nothing_out(tmp_path):
+    index = make(tmp_path / "index", points(10))
+    embedding = index.embeddings([3])[0]
+    for ask in (index.parents, index.children):
+        found = {item.row: item.score for item in ask(embedding, 20)}
+        assert 3 in found
+        assert {row: score for row, score in found.items() if row != 3} == {item.row: item.score for item in ask(3, 20)}
+    assert index.path(embedding)[0].row == 3
 
 
 def test_nan_of_the_query_image_is_named(tmp_path, data):

@@ -1,0 +1,101 @@
+"""The running demo as `gradio_client` and as a stranger with a URL see it."""
+
+import json
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from test_uploads import SENTENCES
+
+gradio_client = pytest.importorskip("gradio_client")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return gradio_client.Client(server, verbose=False)
+
+
+def status(url, **more):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, **more), timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_two_names_are_offered_and_no_other(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/ask", "/ask_item"}
+
+
+@pytest.mark.parametrize("direction", ["parents", "children"])
+def test_a_picture_and_a_box_are_answered_as_the_index_does(client, answers, index_folder, direction):
+    image = index_folder.parent / "scenes" / "test" / "000003.jpg"
+    sent = gradio_client.handle_file(str(image))
+    found = client.predict(image=sent, box="20, 60, 90, 150", direction=direction, k=4, api_name="/ask")
+    ask = getattr(answers.index, direction)
+    expected = ask(str(image), 4, (20, 60, 90, 150))
+    assert [item["id"] for item in found["hierarchy"]["results"]] == [item.id for item in expected]
+    assert found["similarity"]["measure"] == "cosine"
+    assert len(found["similarity"]["results"]) == 4
+    assert found["path"]["results"]
+    assert str(index_folder.parent) not in json.dumps(found)
+
+
+def test_an_item_of_the_index_is_asked_about(client, answers):
+    found = client.predict(item="test/3#2", direction="parents", k=3, api_name="/ask_item")
+    expected = answers.index.parents(answers.index.row("test/3#2"), 3)
+    assert [item["id"] for item in found["hierarchy"]["results"]] == [item.id for item in expected]
+    with pytest.raises(gradio_client.exceptions.AppError, match="There is no item"):
+        client.predict(item="../../etc/passwd", api_name="/ask_item")
+
+
+@pytest.mark.parametrize("question", [{"box": "9,9,1,1"}, {"direction": "up"}, {"k": 0}, {"box": "900,900,999,999"}])
+def test_questions_without_sense_get_a_sentence(client, index_folder, question):
+    image = gradio_client.handle_file(str(index_folder.parent / "scenes" / "test" / "000003.jpg"))
+    with pytest.raises(gradio_client.exceptions.AppError, match=r"box|direction|k must"):
+        client.predict(image=image, api_name="/ask", **question)
+
+
+@pytest.mark.parametrize("name", sorted(set(SENTENCES) - {"huge.jpg"}))
+def test_hostile_files_get_their_sentence(client, hostile, name):
+    with pytest.raises(gradio_client.exceptions.AppError, match=SENTENCES[name]):
+        client.predict(image=gradio_client.handle_file(str(hostile[name])), api_name="/ask")
+
+
+def test_a_huge_file_is_stopped_at_the_door(client, hostile):
+    with pytest.raises(Exception, match=r"413|exceed|large"):
+        client.predict(image=gradio_client.handle_file(str(hostile["huge.jpg"])), api_name="/ask")
+
+
+def test_no_path_of_the_machine_is_readable(server, index_folder):
+    secret = index_folder.parent / "scenes" / "test" / "000003.jpg"
+    for path in ("/etc/passwd", str(index_folder / "manifest.json"), str(secret), "space/app.py", "../../etc/passwd"):
+        for route in ("file=", "file/"):
+            code, content = status(f"{server}/gradio_api/{route}{path}")
+            assert code in (403, 404), path
+            assert b"root:" not in content
+    # a picture that is there, named instead of sent
+    payload = {"data": [{"path": str(secret), "meta": {"_type": "gradio.FileData"}}, "", "parents", 3]}
+    headers = {"Content-Type": "application/json"}
+    code, content = status(f"{server}/gradio_api/call/ask", data=json.dumps(payload).encode(), headers=headers)
+    if code == 200:
+        event = json.loads(content)["event_id"]
+        _, content = status(f"{server}/gradio_api/call/ask/{event}")
+        assert b"event: error" in content
+    assert b"hierarchy" not in content
+
+
+def test_ten_users_at_once_get_their_own_answers(server, answers):
+    items = [f"test/{n}#0" for n in range(10)]
+    clients = [gradio_client.Client(server, verbose=False) for _ in items]
+
+    def ask(place):
+        return clients[place].predict(item=items[place], direction="parents", k=3, api_name="/ask_item")
+
+    with ThreadPoolExecutor(10) as pool:
+        found = list(pool.map(ask, range(10)))
+    for item, answer in zip(items, found, strict=True):
+        expected = answers.index.parents(answers.index.row(item), 3)
+        assert [entry["id"] for entry in answer["hierarchy"]["results"]] == [entry.id for entry in expected]
