@@ -193,11 +193,11 @@ def build(demo: Demo) -> gr.Blocks:
         name = "/".join(Path(model.name).parts[-2:])
         gr.Markdown(
             f"Model {name}, {len(index):,} items, ranked by {model.measures['parents']} (parents) and "
-            f"{model.measures['children']} (children). Pictures that are sent are not kept.",
+            f"{model.measures['children']} (children). Pictures that are sent are kept for about an hour.",
             elem_id="about",
         )
         outputs = [subject, picker, box, asked, hierarchy, similarity, path, disk]
-        listen = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
+        listen: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
         for source in (strip, hierarchy, similarity, path, disk):
             source.chosen(demo.chosen, [asked, same], **listen)
         picker.picked(demo.picked, [subject, asked, same], **listen)

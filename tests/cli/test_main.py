@@ -22,8 +22,8 @@ def test_help_lists_every_command(capsys):
             assert exit_.value.code == 0
             positional = {
                 "detect": "images", "search": "index", "qdrant": "index", "moco": "checkpoint",
-                "meru": "checkpoint", "hycoclip": "checkpoint", "onnx": "checkpoint", "sentence-transformers": "checkpoint",
-                "push": "repo_id",
+                "meru": "checkpoint", "hycoclip": "checkpoint", "onnx": "checkpoint",
+                "sentence-transformers": "checkpoint", "push": "repo_id",
             }.get(name, "source")  # fmt: skip
             assert positional in capsys.readouterr().out
 
