@@ -75,7 +75,7 @@ def test_a_euclidean_model_has_euclidean_measures_only(make_hierarchy, make_embe
     hierarchy = make_hierarchy(0)
     for curvature in (None, 0.0):
         result = evaluate_embeddings(make_embeds(hierarchy), hierarchy, curvature, settings=QUICK)
-        assert result["settings"]["measures"] == ["cosine", "euclidean_alpha", "euclidean_beta"]
+        assert result["settings"]["measures"] == ["cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined"]
     assert result["entailment"]["cosine"]["auc_random"]["oracles"]["category_pair_frequency"] is None
     assert result["parent_to_child"]["cosine"]["recall@50%"]["oracles"] == {"class_prevalence": None}
     assert result["child_to_parent"]["cosine"]["top_5"]["oracles"]["class_count"] > 0

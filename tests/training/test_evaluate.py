@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from hf_hyperbolic.retrieval.measures import MEASURES
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.systems import system_name
 
@@ -35,9 +36,8 @@ def test_writes_table_json_and_report(whole_run, data, train, tmp_path):
     assert list(results) == [OURS, system_name(TrainArguments(loss="cosine")), "untrained"]
     assert list(made["measures"]) == list(results)
     assert made["weights"] == hashlib.sha256((whole_run / "best" / "model.safetensors").read_bytes()).hexdigest()
-    measures = {"cosine", "euclidean_alpha", "euclidean_beta", "alpha", "beta", "distance"}
     for result in results.values():
-        assert set(result["parent_to_child"]) == measures
+        assert set(result["parent_to_child"]) == set(MEASURES)
         figure = result["parent_to_child"]["beta"]["recall@50%"]
         assert 0 <= figure["value"] <= 1
         assert None not in (figure["chance"], figure["ceiling"])

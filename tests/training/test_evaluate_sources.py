@@ -65,7 +65,7 @@ def test_a_plain_clip_out_of_domain_with_class_names_that_no_training_split_know
     assert "no training split shares a class" in printed
     (name, result), *others = results_in(tmp_path / "out").items()
     assert (name, others) == ("plain clip-tiny", [])
-    assert set(result["child_to_parent"]) == {"cosine", "euclidean_alpha", "euclidean_beta"}
+    assert set(result["child_to_parent"]) == {"cosine", "euclidean_alpha", "euclidean_beta", "euclidean_combined"}
     assert result["parent_to_child"]["cosine"]["recall@50%"]["oracles"]["class_prevalence"] is None
     assert result["child_to_parent"]["cosine"]["top_10"]["value"] is not None
     assert any("no training split" in note for note in result["notes"])
