@@ -113,7 +113,7 @@ class Target:
         def make() -> Kept:
             embeds, curvature = self._embed(run)
             support_split, support = self._support
-            reference = run.load().embed(support_split, support.nodes)
+            reference = run.load().embed(support_split, support.nodes, progress=False)
             measure, hierarchy = nearest_measure(curvature), self._loaded.hierarchy
             found, units = evaluate_zero_shot(
                 embeds, hierarchy, reference, support, curvature, [measure], map_resamples=1,
