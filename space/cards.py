@@ -7,23 +7,16 @@ from answers import Answers, Subject
 
 from hf_hyperbolic.data.levels import DEEPEST, level_name
 from hf_hyperbolic.report.html import Markup, data_uri, join, tag, thumbnail_uri
+from hf_hyperbolic.report.numbers import measure_name
 from hf_hyperbolic.retrieval.index_results import Found, Results
 
 QUESTIONS = {"parents": "What is this part of?", "children": "What is in this?"}
-_MEASURES = {
-    "combined": "angle and similarity, -3 to 3",
-    "beta": "angle at the whole in radians, up to 3.14",
-    "alpha": "angle at the part in radians, up to 3.14",
-    "cosine": "cosine, -1 to 1",
-    "distance": "minus the hyperbolic distance",
-}
 
 
 def results_html(answers: Answers, results: Results, title: str, note: str) -> Markup:
     """A column of results; a click on one asks about it."""
     head = join([tag("h3", title), tag("p", note, class_="note")])
-    score = _MEASURES.get(results.measure, results.measure)
-    foot = tag("p", f"Score: {score}. {results.candidates:,} items competed.", class_="note")
+    foot = tag("p", f"Score: {measure_name(results.measure)}. {results.candidates:,} items competed.", class_="note")
     if not results:
         return join([head, tag("p", "Nothing in the index can answer this.", class_="none")])
     pictures = answers.thumbnails([item.row for item in results])

@@ -225,7 +225,7 @@ def parse(argv: list[str]) -> tuple[CompareArguments, list[str]]:
 def main(argv: list[str] | None = None) -> None:
     options, settings = parse(sys.argv[1:] if argv is None else argv)
     args = TrainArguments.parse(settings)
-    options.check_ranking(TrainArguments.parse(settings_of(settings, options.known.get(options.ranked, []))))
+    options.check_ranking(TrainArguments.parse(settings_of(settings, options.known[options.ranked])))
     options.other(args)  # what cannot be done is said before hours of training
     train(options, settings, args)
     started = time.time()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hf_hyperbolic import euclidean, lorentz
+from hf_hyperbolic import lorentz
+from hf_hyperbolic.ranking_scores import apex_is_query, score_rows
 from hf_hyperbolic.retrieval.measures import AT_PARENT, HYPERBOLIC_MEASURES, SIMILARITY_SHARE
 
 # Below this sin^2 of the angle between directions (theta < 0.01) `1 - cos theta` has lost too many digits even in
@@ -56,7 +57,7 @@ class Scoring:
 
     @property
     def apex_is_query(self) -> bool:
-        return (self.direction == "children") == self.at_parent
+        return apex_is_query(self.measure, self.direction)
 
     @property
     def root_c(self) -> float:
@@ -90,31 +91,12 @@ def _pair_scores(x: Tensor, y: Tensor, scoring: Scoring) -> Tensor:
         return score
     close = (1 - cosine.square() < NEARLY_COLLINEAR).nonzero().flatten()
     if len(close):
-        score[close] = _stable_scores(x[close], y[close], cosine[close], scoring)
+        score[close] = score_rows(x[close], y[close], scoring.measure, scoring.direction, scoring.curvature)
     return score
 
 
 def _norm(x: Tensor) -> Tensor:
     return x.square().sum(-1).sqrt()
-
-
-def _stable_scores(x: Tensor, y: Tensor, cosine: Tensor, scoring: Scoring) -> Tensor:
-    if scoring.measure == "distance":
-        assert scoring.curvature is not None
-        return -lorentz.distance(x, y, scoring.curvature)
-    apex, other = (x, y) if scoring.apex_is_query else (y, x)
-    if scoring.is_hyperbolic:
-        assert scoring.curvature is not None
-        angle = lorentz.exterior_angle(apex, other, scoring.curvature)
-    else:
-        angle = euclidean.exterior_angle(apex, other)
-    return _score_of_angle(angle, cosine, scoring)
-
-
-def _score_of_angle(angle: Tensor, cosine: Tensor, scoring: Scoring) -> Tensor:
-    if scoring.is_combined:
-        return angle.cos() + SIMILARITY_SHARE * cosine.clamp(-1, 1)
-    return math.pi - angle if scoring.at_parent else angle
 
 
 def score_of_cosine(
@@ -165,8 +147,8 @@ def score_of_cosine(
     ) / square + 4 * ROUNDING
     if scoring.is_combined:
         # the cosine of an angle changes no faster than the angle
-        bound = bound + SIMILARITY_SHARE * error + 8 * ROUNDING
-    return _score_of_angle(angle, cosine, scoring), bound
+        return angle.cos() + SIMILARITY_SHARE * cosine.clamp(-1, 1), bound + SIMILARITY_SHARE * error + 8 * ROUNDING
+    return (math.pi - angle if scoring.at_parent else angle), bound
 
 
 def tile_scores(queries: Tensor, items: Tensor, scoring: Scoring) -> Tensor:

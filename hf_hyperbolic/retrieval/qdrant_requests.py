@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hf_hyperbolic.lorentz import MIN_NORM, MIN_PAIRWISE_SINE_SQUARED
+from hf_hyperbolic.ranking_scores import apex_is_query
 from hf_hyperbolic.retrieval.measures import AT_PARENT, SIMILARITY_SHARE
 
 KLEIN_SQUARED = "klein_norm_squared"
@@ -117,15 +118,15 @@ def formula(measure: str, direction: str, sinh: float, cosh: float) -> Json:
     if measure == "distance":
         # 1 - cosh of the distance
         return {"sum": [1.0, {"mult": [COSH, {"sum": [-cosh, {"mult": [sinh, p]}]}]}]}
-    apex_is_query = (direction == "children") == (measure in AT_PARENT)
     across: Json = {"sum": [squared, {"neg": {"pow": {"base": p, "exponent": 2.0}}}]}
     # rounding may leave less than nothing
     sine_squared: Json = {"sum": [{"abs": across}, {"mult": [squared, MIN_PAIRWISE_SINE_SQUARED]}]}
     sine = {"sqrt": sine_squared}
+    at_query = apex_is_query(measure, direction)
     if measure.startswith("euclidean"):
-        along: Json = {"mult": [COSH, squared, -1 / sinh]} if not apex_is_query else _divide(-sinh, COSH)
+        along: Json = {"mult": [COSH, squared, -1 / sinh]} if not at_query else _divide(-sinh, COSH)
         numerator: Json = {"sum": [p, along]}
-    elif apex_is_query:
+    elif at_query:
         numerator = {"mult": [cosh, {"sum": [p, -sinh / cosh]}]}
     else:
         numerator = {"mult": [COSH, {"sum": [p, {"mult": [squared, -cosh / sinh]}]}]}

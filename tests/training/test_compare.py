@@ -83,6 +83,15 @@ def test_a_euclidean_system_ranks_by_the_counterparts_of_its_recipe():
     assert TrainArguments.parse(beta).children_measure == "euclidean_beta"
 
 
+def test_a_recipe_of_ones_own_leaves_the_other_systems_as_published():
+    """What a recipe says of losses, weights and scores is of the recipe at hand, and of nothing beside it."""
+    recipe = [str(ROOT / "training" / "configs" / "photographs.yaml")]
+    for name in sorted(set(SYSTEMS) - {"recipe at hand", "recipe at hand, Euclidean"}):
+        plain, found = (TrainArguments.parse(settings_of(base, SYSTEMS[name])) for base in ([], recipe))
+        allowed = {"max_steps", "eval_steps"} | ({"similarity_weight"} if plain.loss != "angle" else set())
+        assert {change.split()[0] for change in found.changes_since(plain, leaving_out=())} <= allowed, name
+
+
 def test_a_score_of_hyperbolic_models_is_refused_before_training(script):
     options = script.CompareArguments(rank_by=["combined+csls"])
     options.check_ranking(TrainArguments())
@@ -182,6 +191,8 @@ def test_a_study_holds_variants_against_the_first(data, tmp_path, train, small):
     figures = ranked["figures"]["parent_to_child/ot@50%"]["systems"]
     assert list(figures) == ["own measures", "combined", "distance+csls"]
     assert figures["own measures"] == figures["combined"] != figures["distance+csls"]
+    kept = {file.name for file in (tmp_path / "plain-seed-0").glob("figures-*.json")}
+    assert kept == {f"figures-final-val{label}.json" for label in ("", "-by-combined", "-by-distance-csls")}
     assert "score less the first" in printed
     assert "--projection_dim 8" in printed
     assert "variant less the first" in printed

@@ -40,6 +40,20 @@ SEEDS = {
 }
 
 
+def test_another_score_is_held_against_the_own_one_model_by_model(tmp_path):
+    # models far apart, and each gains as much: between models it would be undecided
+    ranked = {"own measures": [run(0.4), run(0.8)], "better": [run(0.43), run(0.83)], "same": [run(0.4), run(0.8)]}
+    write_comparison(Comparison("test", SEEDS, ranked=ranked), [0, 1], tmp_path)
+    document = json.loads((tmp_path / "comparison-test.json").read_text())
+    assert "ranked_by" in document["tables"]
+    better, same = document["rankings"]
+    assert {test["first"] for test in better["tests"]} == {"better"}
+    for test in better["tests"]:
+        assert test["difference"] == pytest.approx(0.03)
+        assert test["outcome"] == ("does not hold" if test["figure"] == "parent_to_child/ot@50%" else "holds")
+    assert all(test["difference"] == 0 and test["outcome"] == "undecided" for test in same["tests"])
+
+
 def test_everything_is_written_and_agrees(tmp_path):
     out = {"zero_shot/accuracy": 0.7, "zero_shot/class_accuracy": 0.6, "zero_shot/map": 0.5, "zero_shot/map_50": 0.4}
     told = {name: {"value": value, "chance": 0.1, "ceiling": 1.0, "oracle": None} for name, value in out.items()}

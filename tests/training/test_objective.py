@@ -77,10 +77,10 @@ def test_class_proxies_stand_beside_the_loss(batch):
     with_proxies = HyperbolicCLIPVisionModel(config)
     categories = torch.tensor([[1, 1], [1, 0], [0, 1], [1, 0], [1, 0], [0, 1]], dtype=torch.bool)
     scenes = torch.tensor([True, False, False, True, False, False])
-    args = TrainArguments(**{**PAPER, "proxy_weight": 3.0})
+    args = TrainArguments(**{**PAPER, "proxy_weight": 3.0, "proxy_temperature": 0.2})
     loss, parts = objective(with_proxies, embeds, masks, args, categories, scenes)
     plain = objective(with_proxies, embeds, masks, TrainArguments(**PAPER))[0]
-    proxies = proxy_loss(embeds, with_proxies.proxy_embeds(), categories, scenes)
+    proxies = proxy_loss(embeds, with_proxies.proxy_embeds(), categories, scenes, 0.2)
     assert loss.item() == pytest.approx(plain.item() + 3 * proxies.item(), rel=1e-5)
     assert parts["loss_proxies"] == pytest.approx(proxies.item())
     with pytest.raises(ValueError, match="categories"):
