@@ -1,6 +1,7 @@
 """Losses over a batch of embeddings and the relations among them."""
 
 from hf_hyperbolic.losses.angle import angle_loss
+from hf_hyperbolic.losses.class_balance import inverse_prevalence
 from hf_hyperbolic.losses.class_proxies import proxy_loss
 from hf_hyperbolic.losses.cosine import cosine_loss
 from hf_hyperbolic.losses.distance import distance_loss
@@ -26,6 +27,7 @@ __all__ = [
     "distance_loss",
     "half_aperture",
     "hcl_loss",
+    "inverse_prevalence",
     "multi_positive_info_nce",
     "nt_xent_loss",
     "proxy_loss",

@@ -31,6 +31,7 @@ def angle_loss(
     where: Positives = "outside",
     upward: UpwardAngle = "alpha",
     tile: int = 0,
+    importance: Tensor | None = None,
 ) -> LossOutput:
     """Bidirectional multi-positive InfoNCE on exterior angles.
 
@@ -51,6 +52,7 @@ def angle_loss(
         upward: the angle that child -> parent maximises. The paper's `alpha`, at the child, grows with whatever lies
             nearer the origin; `beta`, at the parent, is the one that ranks well in both directions (docs/recipe.md).
         tile: rows of pairs at a time, so that no N x N matrix exists; 0 for all at once.
+        importance: (N,), see `multi_positive_info_nce`; without a tile.
     """
     if geometry not in ("lorentz", "euclidean"):
         raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
@@ -63,4 +65,4 @@ def angle_loss(
     if tile:
         return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where)
     down, up = scores(slice(None))
-    return bidirectional_info_nce(down, down.T if up is None else up, masks.block(), own_weight, where)
+    return bidirectional_info_nce(down, down.T if up is None else up, masks.block(), own_weight, where, importance)

@@ -24,6 +24,7 @@ def cosine_loss(
     own_weight: float = 0.0,
     where: Positives = "outside",
     tile: int = 0,
+    importance: Tensor | None = None,
 ) -> LossOutput:
     """Bidirectional multi-positive InfoNCE on cosine similarity, with the positives and negatives of `angle_loss`.
 
@@ -34,6 +35,7 @@ def cosine_loss(
         own_weight: see `bidirectional_info_nce`.
         where: the sum over positives stands; see `multi_positive_info_nce`.
         tile: rows of pairs at a time, so that no N x N matrix exists; 0 for all at once.
+        importance: (N,), see `multi_positive_info_nce`; without a tile.
     """
     unit = F.normalize(promote(embeds)[0], dim=-1)
 
@@ -43,4 +45,4 @@ def cosine_loss(
     if tile:
         return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where, directed=False)
     logits, _ = scores(slice(None))
-    return bidirectional_info_nce(logits, logits, undirected(masks.block()), own_weight, where)
+    return bidirectional_info_nce(logits, logits, undirected(masks.block()), own_weight, where, importance)

@@ -48,7 +48,11 @@ class LossOutput:
 
 
 def multi_positive_info_nce(
-    logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives = "outside"
+    logits: Tensor,
+    positives: Tensor,
+    candidates: Tensor,
+    where: Positives = "outside",
+    importance: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE with several positives a row.
 
@@ -61,15 +65,21 @@ def multi_positive_info_nce(
         positives: (N, M) bool.
         candidates: (N, M) bool, what a row's softmax runs over; must include its positives.
         where: the sum over positives stands.
+        importance: (N,) of a square matrix, positive: what a node weighs as a row, and as a positive of a row.
 
     Returns:
         0-d mean over the rows that have a positive; a zero that still carries gradient if no row has one.
     """
-    per_row, rows = row_terms(logits, positives, candidates, where)
-    return -per_row.sum() / rows.sum().clamp(min=1)
+    per_row, rows = row_terms(logits, positives, candidates, where, importance)
+    if importance is None:
+        return -per_row.sum() / rows.sum().clamp(min=1)
+    total = (importance * rows).sum()
+    return -(importance * per_row).sum() / total.where(total > 0, 1)
 
 
-def row_terms(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> tuple[Tensor, Tensor]:
+def row_terms(
+    logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives, importance: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """What `multi_positive_info_nce` averages: (N,) a value for each row, 0 without positives, and which have one."""
     count = positives.sum(1)
     rows = count > 0
@@ -79,7 +89,11 @@ def row_terms(logits: Tensor, positives: Tensor, candidates: Tensor, where: Posi
     if where == "inside":
         # a row without positives would be -inf, and its gradient NaN
         among = positives | ~rows[:, None]
-        per_row = log_prob.masked_fill(~among, float("-inf")).logsumexp(1).masked_fill(~rows, 0.0)
+        shares = 0.0 if importance is None else importance.log()
+        per_row = (log_prob + shares).masked_fill(~among, float("-inf")).logsumexp(1).masked_fill(~rows, 0.0)
+    elif importance is not None:
+        total = (positives * importance).sum(1)
+        per_row = (log_prob * importance).masked_fill(~positives, 0.0).sum(1) / total.where(rows, 1)
     else:
         per_row = log_prob.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
     return per_row, rows
@@ -100,6 +114,7 @@ def bidirectional_info_nce(
     masks: PairMasks,
     own_weight: float = 0.0,
     where: Positives = "outside",
+    importance: Tensor | None = None,
 ) -> LossOutput:
     """Parent -> child with parents as rows plus child -> parent with children as rows.
 
@@ -112,15 +127,16 @@ def bidirectional_info_nce(
             its softmax: without it the many positives that a frequent category has in other images drown what is
             particular to an image.
         where: see `multi_positive_info_nce`.
+        importance: (N,), see there.
     """
     check_own_weight(own_weight)
 
     def direction(logits: Tensor, own: Tensor, cross: Tensor, ignored: Tensor) -> Tensor:
         loss = logits.new_zeros(())
         if own_weight < 1:
-            loss = loss + (1 - own_weight) * multi_positive_info_nce(logits, own | cross, ~ignored, where)
+            loss = loss + (1 - own_weight) * multi_positive_info_nce(logits, own | cross, ~ignored, where, importance)
         if own_weight > 0:
-            loss = loss + own_weight * multi_positive_info_nce(logits, own, ~(ignored | cross), where)
+            loss = loss + own_weight * multi_positive_info_nce(logits, own, ~(ignored | cross), where, importance)
         return loss
 
     down = direction(parent_to_child, masks.own, masks.cross, masks.ignored)

@@ -75,6 +75,12 @@ class TrainArguments(RunArguments):
         default="masked",
         metadata={"help": "what is related by category but no positive is masked, or among the negatives"},
     )
+    class_balance: bool = field(
+        default=False,
+        metadata={
+            "help": "a box counts, as positive and for itself, by the inverse of how many of its class are there"
+        },
+    )
     radial_weight: float = field(
         default=0.0, metadata={"help": "weight of a hinge that asks a child to lie farther out than its parent"}
     )
@@ -151,15 +157,20 @@ class TrainArguments(RunArguments):
             raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
         if self.loss not in ("angle", "cosine") and self.positives != "outside":
             raise ValueError(f"--positives is of the angle and the cosine loss; --loss {self.loss} has its own")
+        if self.class_balance and self.loss not in ("angle", "cosine"):
+            raise ValueError(
+                f"--class_balance is of the angle and the cosine loss; --loss {self.loss} weighs pairs alike"
+            )
         if self.loss_tile and (
             self.loss not in ("angle", "cosine")
             or self.relatives == "negatives"
+            or self.class_balance
             or self.radial_weight
             or self.uniformity_weight
         ):
             raise ValueError(
                 "--loss_tile is of --loss angle and cosine; it does not go with --relatives negatives, "
-                "--radial_weight or --uniformity_weight, which look at all pairs at once"
+                "--class_balance, --radial_weight or --uniformity_weight, which look at all pairs at once"
             )
         if self.geometry == "euclidean" and self.loss in ("hcl", "meru", "hycoclip"):
             raise ValueError(f"--loss {self.loss} measures hyperbolic distances: it needs --geometry lorentz")

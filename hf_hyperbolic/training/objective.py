@@ -9,6 +9,7 @@ from hf_hyperbolic.losses import (
     cone_loss,
     cosine_loss,
     hcl_loss,
+    inverse_prevalence,
     proxy_loss,
     radial_order_loss,
     single_positive_angle_loss,
@@ -38,7 +39,12 @@ def objective(
     """
     if args.relatives == "negatives":
         masks = masks.block().relatives_as_negatives()
-    found = _main_loss(model, embeds, masks, args)
+    importance = None
+    if args.class_balance:
+        if categories is None or scenes is None:
+            raise ValueError("--class_balance needs categories and scenes")
+        importance = inverse_prevalence(categories, scenes)
+    found = _main_loss(model, embeds, masks, args, importance)
     # one direction alone is the paper's ablation of the bidirectional loss
     loss = found.loss if args.directions == "both" else getattr(found, args.directions)
     parts = {
@@ -47,7 +53,13 @@ def objective(
     }
     if args.loss == "angle" and args.similarity_weight:
         similarity = cosine_loss(
-            embeds, masks, args.similarity_temperature, args.similarity_own_weight, _positives(args), args.loss_tile
+            embeds,
+            masks,
+            args.similarity_temperature,
+            args.similarity_own_weight,
+            _positives(args),
+            args.loss_tile,
+            importance,
         ).loss
         loss = loss + args.similarity_weight * similarity
         parts["loss_similarity"] = similarity.item()
@@ -74,18 +86,21 @@ def objective(
     return loss, {"loss": loss.item(), **parts}
 
 
-def _main_loss(model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: Masks, args: TrainArguments) -> LossOutput:
+def _main_loss(
+    model: HyperbolicCLIPVisionModel, embeds: Tensor, masks: Masks, args: TrainArguments, importance: Tensor | None
+) -> LossOutput:
     curvature, temperature, own = model.curvature, model.temperature, args.own_weight
     match args.loss:
         case "angle":
             upward: UpwardAngle = "beta" if args.upward_angle == "beta" else "alpha"
             return angle_loss(
-                embeds, masks, curvature, temperature, args.geometry, own, _positives(args), upward, args.loss_tile
-            )
+                embeds, masks, curvature, temperature, args.geometry, own, _positives(args), upward, args.loss_tile,
+                importance,
+            )  # fmt: skip
         case "single_positive":
             return single_positive_angle_loss(embeds, masks.block(), curvature, temperature, args.geometry)
         case "cosine":
-            return cosine_loss(embeds, masks, temperature, own, _positives(args), args.loss_tile)
+            return cosine_loss(embeds, masks, temperature, own, _positives(args), args.loss_tile, importance)
         case "hcl":
             return hcl_loss(embeds, masks.block(), curvature, temperature, own_weight=own)
         case "meru":

@@ -57,6 +57,41 @@ def test_positives_inside_the_logarithm_equal_the_formula_and_have_a_gradient(ba
     assert given_logits.grad.isfinite().all()
 
 
+@settings(max_examples=50, deadline=None)
+@given(batches(), st.sampled_from(["outside", "inside"]))
+def test_importance_weighs_rows_and_positives_as_the_formula_says(batch, where):
+    logits, kind = batch
+    positives, candidates = (kind == 1) | (kind == 2), kind != 3
+    weight = np.random.default_rng(len(logits)).uniform(0.2, 3, len(logits))
+    total = value = 0.0
+    for x, row in enumerate(logits):
+        if not positives[x].any():
+            continue
+        denominator = math.log(sum(math.exp(z) for z in row[candidates[x]]))
+        share, given_logits = weight[positives[x]], row[positives[x]]
+        if where == "outside":
+            of_row = sum(w * (z - denominator) for w, z in zip(share, given_logits, strict=True)) / sum(share)
+        else:
+            of_row = math.log(sum(w * math.exp(z - denominator) for w, z in zip(share, given_logits, strict=True)))
+        total, value = total + weight[x], value + weight[x] * of_row
+    leaf = torch.from_numpy(logits).requires_grad_()
+    found = multi_positive_info_nce(
+        leaf, *map(torch.from_numpy, (positives, candidates)), where, torch.from_numpy(weight)
+    )
+    assert found.item() == pytest.approx(-value / total if total else 0.0, abs=1e-9)
+    found.backward()
+    assert leaf.grad.isfinite().all()
+
+
+def test_importance_of_one_changes_nothing():
+    rng = np.random.default_rng(5)
+    logits, kind = torch.from_numpy(rng.normal(0, 3, (6, 6))), torch.from_numpy(rng.integers(0, 4, (6, 6)))
+    positives, candidates = (kind == 1) | (kind == 2), kind != 3
+    plain = multi_positive_info_nce(logits, positives, candidates)
+    weighed = multi_positive_info_nce(logits, positives, candidates, importance=torch.ones(6).double())
+    assert weighed.item() == pytest.approx(plain.item(), abs=1e-12)
+
+
 def test_relatives_as_negatives_ignores_only_a_node_itself():
     kind = np.array([[3, 1, 3], [0, 3, 2], [3, 0, 3]])
     masks = PairMasks.from_relations(Relations(own=kind == 1, cross=kind == 2, ignored=kind == 3))

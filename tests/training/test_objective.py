@@ -11,6 +11,7 @@ from hf_hyperbolic.losses import (
     cone_loss,
     cosine_loss,
     hcl_loss,
+    inverse_prevalence,
     proxy_loss,
     radial_order_loss,
     single_positive_angle_loss,
@@ -87,6 +88,24 @@ def test_class_proxies_stand_beside_the_loss(batch):
         objective(with_proxies, embeds, masks, args)
     with pytest.raises(ValueError, match="have 1 classes and the model has 2"):
         objective(with_proxies, embeds, masks, args, categories[:, :1], scenes)
+
+
+def test_classes_can_be_balanced_in_angle_and_similarity(model, batch):
+    embeds, masks = batch
+    categories = torch.tensor([[1, 1], [1, 0], [1, 0], [1, 1], [1, 0], [0, 1]], dtype=torch.bool)
+    scenes = torch.tensor([True, False, False, True, False, False])
+    args = TrainArguments(**{**PAPER, "similarity_weight": 2.0, "class_balance": True})
+    loss, _ = objective(model, embeds, masks, args, categories, scenes)
+    weights = inverse_prevalence(categories, scenes)
+    expected = (
+        angle_loss(embeds, masks, model.curvature, model.temperature, importance=weights).loss
+        + 2 * cosine_loss(embeds, masks, 0.07, 0.5, importance=weights).loss
+    )
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    alike, _ = objective(model, embeds, masks, TrainArguments(**{**PAPER, "similarity_weight": 2.0}))
+    assert loss.item() != pytest.approx(alike.item(), rel=1e-3)
+    with pytest.raises(ValueError, match="class_balance"):
+        objective(model, embeds, masks, args)
 
 
 def test_child_to_parent_can_maximise_the_angle_at_the_parent(model, batch):
@@ -187,7 +206,14 @@ def test_tiles_give_the_loss_of_the_whole(model, batch, loss):
 
 
 @pytest.mark.parametrize(
-    "other", [{"loss": "meru"}, {"relatives": "negatives"}, {"radial_weight": 1.0}, {"uniformity_weight": 1.0}]
+    "other",
+    [
+        {"loss": "meru"},
+        {"relatives": "negatives"},
+        {"class_balance": True},
+        {"radial_weight": 1.0},
+        {"uniformity_weight": 1.0},
+    ],
 )
 def test_tiles_of_a_loss_that_looks_at_all_pairs_at_once_are_refused(other):
     with pytest.raises(ValueError, match="--loss_tile"):
