@@ -12,8 +12,9 @@ def written(tmp_path, text):
     return path
 
 
-def test_the_study_of_this_repository_can_be_trained(request):
-    variants = read_variants(request.config.rootpath / "training" / "studies" / "recipe.yaml")
+@pytest.mark.parametrize("study", ["recipe.yaml", "photographs.yaml"])
+def test_the_studies_of_this_repository_can_be_trained(request, study):
+    variants = read_variants(request.config.rootpath / "training" / "studies" / study)
     first, *others = variants
     assert variants[first] == []
     default = TrainArguments()
