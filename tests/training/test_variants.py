@@ -12,14 +12,16 @@ def written(tmp_path, text):
     return path
 
 
-@pytest.mark.parametrize("study", ["recipe.yaml", "photographs.yaml"])
-def test_the_studies_of_this_repository_can_be_trained(request, study):
-    variants = read_variants(request.config.rootpath / "training" / "studies" / study)
+@pytest.mark.parametrize(("study", "recipe"), [("recipe.yaml", None), ("photographs.yaml", "photographs.yaml")])
+def test_the_studies_of_this_repository_can_be_trained(request, study, recipe):
+    training = request.config.rootpath / "training"
+    words = [str(training / "configs" / recipe)] if recipe else []
+    variants = read_variants(training / "studies" / study)
     first, *others = variants
     assert variants[first] == []
-    default = TrainArguments()
+    default = TrainArguments.parse(words)
     for name in others:
-        assert TrainArguments.parse(variants[name]) != default, f"{name} is the default"
+        assert TrainArguments.parse([*words, *variants[name]]) != default, f"{name} is the default"
 
 
 def test_settings_become_words_of_a_command_line(tmp_path):
