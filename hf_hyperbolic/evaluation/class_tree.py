@@ -2,8 +2,9 @@
 
 Every class is stood for by a few of its boxes, and the scene is a category too. Between two categories stand two mean
 angles over pairs of nodes of different images: the interior angle at the first, and the angle between their directions.
-One class holds another where the first of these is obtuse; of those that hold it, the one nearest in direction is its
-container, as for the nodes of one image (`tree_recovery.nearest_container`).
+Of two classes that with the wider interior angle at it holds the other; of those that hold a class, the one nearest in
+direction is its container, as for the nodes of one image (`tree_recovery.nearest_container`). Beside it stands the rule
+that a class holds another where its angle is obtuse.
 
 The true container of a class is the category that its boxes lie directly in most often.
 """
@@ -134,13 +135,15 @@ def container_scores(interior: np.ndarray, between: np.ndarray) -> np.ndarray:
     return _BEFORE_ALL_OTHERS * (interior > np.pi / 2) - between
 
 
-def wider_angle_scores(interior: np.ndarray, between: np.ndarray) -> np.ndarray:
-    """As `container_scores`, where of two categories the one with the larger interior angle holds the other.
+def wider_angle_scores(interior: np.ndarray, reverse: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """As `container_scores`, where of two the one with the larger interior angle holds the other.
+
+    `reverse` are the interior angles at the columns.
 
     No angle need be obtuse. In a triangle the larger angle lies opposite the longer side, so it is also the category
     nearer the origin.
     """
-    return _BEFORE_ALL_OTHERS * (interior > interior.T) - between
+    return _BEFORE_ALL_OTHERS * (interior > reverse) - between
 
 
 def class_entailment(
@@ -160,8 +163,8 @@ def class_entailment(
         - `interior`, `between` (n, n): mean angles in degrees, whole first; None where no two images have them;
         - `true_parent`, `found_parent` (n,): places in `names`, -1 at the root;
         - `edge_f1`: figure; both trees have n - 1 edges, so it is the share of true edges found. Its interval is over
-          classes. `wider_angle`: the same of the tree by `wider_angle_scores`; `star`: of that in which the scene holds
-          every class;
+          classes. It is the tree by `wider_angle_scores`; `obtuse`: that by `container_scores`; `star`: that in which
+          the scene holds every class;
         - `pairs`: list of `whole`, `part`, `boxes` and a figure of the share of these boxes for which the whole's
           class is the best container of all categories but the part's own; intervals over images.
     """
@@ -181,8 +184,8 @@ def class_entailment(
     known = [np.nan_to_num(angle, nan=np.pi / 2) for angle in angles]
     true = true_class_tree(found.shares)
     trees = {
-        "edge_f1": recover_tree(container_scores(*known)),
-        "wider_angle": recover_tree(wider_angle_scores(*known)),
+        "edge_f1": recover_tree(wider_angle_scores(known[0], known[0].T, known[1])),
+        "obtuse": recover_tree(container_scores(*known)),
         "star": np.where(np.arange(n) == 0, -1, 0),
     }
     hits = {name: {"f1": (tree == true)[1:].astype(np.float64)} for name, tree in trees.items()}
@@ -220,8 +223,9 @@ def _best_container(
     interior, between, apart = mean_angles(embeds, curvature, nodes, boxes, images)
     member = np.eye(n)[of_node[nodes]]
     counts = member.T @ apart
-    means = [member.T @ (angle * apart) / np.maximum(counts, 1) for angle in (interior, between)]
-    scores = np.where(counts > 0, container_scores(*means), -np.inf)
+    reverse = mean_angles(embeds, curvature, boxes, nodes, images)[0].T
+    means = [member.T @ (angle * apart) / np.maximum(counts, 1) for angle in (interior, reverse, between)]
+    scores = np.where(counts > 0, wider_angle_scores(*means), -np.inf)
     scores[own] = -np.inf
     best: np.ndarray = scores.argmax(axis=0)
     return best

@@ -164,6 +164,7 @@ def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[
         ("image F1", ("edge_f1", first["score"])),
         ("its star", ("edge_f1", "star")),
         ("class F1", ("classes", "edge_f1")),
+        ("obtuse", ("classes", "obtuse")),
         ("its star", ("classes", "star")),
         ("depth-radius", ("depth", "all")),
         ("boxes", ("depth", "boxes")),
@@ -181,7 +182,8 @@ def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[
     return [
         "",
         f"Tree. F1 of edges recovered from angles alone, of {first['images']} images and of the classes (star: all "
-        "below the scene);",
+        "below the scene;",
+        "of two classes that with the wider angle holds the other; obtuse: a class holds by an obtuse angle alone);",
         "Spearman correlation of depth and radius; Gromov's 2 delta / diameter (a tree: 0) and of random directions.",
         *_aligned(rows, head, labels=1),
     ]

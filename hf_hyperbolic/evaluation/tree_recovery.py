@@ -12,6 +12,7 @@ nothing but which node is the scene.
 import numpy as np
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.containment_angle import RIGHT_ANGLE
 from hf_hyperbolic.evaluation.entailment import PairScorer
 
 # exceeds what the cosines of a whole image's edges add up to
@@ -134,7 +135,7 @@ def edge_f1(hierarchy: Hierarchy, scorer: PairScorer | None, max_images: int = 2
     true = _active_direct(hierarchy)
     known = {*map(tuple, true.tolist())}
     counts = np.bincount(hierarchy.node_image[true[:, 0]], minlength=hierarchy.num_images)
-    for image in _drawn_images(hierarchy, max_images, seed):
+    for image in drawn_images(hierarchy, max_images, seed):
         nodes, parent = image_tree(hierarchy, image, scorer)
         right = sum(edge in known for edge in zip(parent.tolist(), nodes.tolist(), strict=True))
         values[image] = 2 * right / (len(nodes) - 1 + counts[image])
@@ -154,7 +155,7 @@ def edge_f1_bounds(hierarchy: Hierarchy, max_images: int = 200, seed: int = 0) -
     chance, best = np.full((2, hierarchy.num_images), np.nan)
     sizes = np.bincount(hierarchy.node_image[hierarchy.active()], minlength=hierarchy.num_images)
     counts = np.bincount(hierarchy.node_image[_active_direct(hierarchy)[:, 0]], minlength=hierarchy.num_images)
-    for image in _drawn_images(hierarchy, max_images, seed):
+    for image in drawn_images(hierarchy, max_images, seed):
         edges = sizes[image] - 1 + counts[image]
         chance[image] = 2 * counts[image] / sizes[image] / edges
         best[image] = 2 * (sizes[image] - 1) / edges
@@ -166,7 +167,8 @@ def _active_direct(hierarchy: Hierarchy) -> np.ndarray:
     return direct
 
 
-def _drawn_images(hierarchy: Hierarchy, max_images: int, seed: int) -> list[int]:
+def drawn_images(hierarchy: Hierarchy, max_images: int, seed: int) -> list[int]:
+    """At most `max_images` images with at least two boxes, drawn by `seed` where there are more; in order."""
     boxes = np.bincount(hierarchy.node_image[hierarchy.active()], minlength=hierarchy.num_images) - 1
     images = np.flatnonzero(boxes >= 2)
     if len(images) > max_images:
@@ -174,20 +176,21 @@ def _drawn_images(hierarchy: Hierarchy, max_images: int, seed: int) -> list[int]
     return [int(image) for image in images]
 
 
-def nearest_container(beta: PairScorer, similarity: PairScorer) -> PairScorer:
+def nearest_container(beta: PairScorer, similarity: PairScorer, least: np.ndarray | float = RIGHT_ANGLE) -> PairScorer:
     """Scores for `edge_f1`: of the nodes that hold a node, the one that it resembles most is its parent.
 
-    A node holds another where the interior angle at it is obtuse, so that the other lies on its far side as seen from
-    the origin. All ancestors do, and angles at them say little about which is the direct one; the direct parent is the
-    one whose direction is nearest.
+    A node holds another where the interior angle at it is wide. All ancestors do, and angles at them say little about
+    which is the direct one; the direct parent is the one whose direction is nearest.
 
     Args:
         beta: scores pairs by the interior angle at the first, radians.
         similarity: scores pairs by the cosine of the angle between them.
+        least: radians, from which angle on a node holds another; (N,) one for each first node, or one for all. At a
+            right angle the other lies on its far side as seen from the origin.
     """
 
     def score(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        holds = beta(first, second) > np.pi / 2
+        holds = beta(first, second) >= (least[first] if isinstance(least, np.ndarray) else least)
         # any edge from a node that holds comes before every edge from one that does not
         return similarity(first, second) + _BEFORE_ALL_OTHERS * holds
 

@@ -21,7 +21,7 @@ from hf_hyperbolic.report.tree_figures import angle_heat_map, class_trees, image
 
 IMAGES = 3
 _MOST_BOXES = 12
-_SCORES = {MAIN_SCORE: "nearest container", "star": "star"}
+_SCORES = {MAIN_SCORE: "nearest container", "obtuse_container": "nearest container, obtuse", "star": "star"}
 
 
 def tree_section(
@@ -80,13 +80,14 @@ def _images(
         return [title, tag("p", "No image of this split has two boxes: there is no tree to recover.", class_="note")]
     about = (
         "Of all trees on an image's nodes, the one whose edges score most is taken. Nearest container: a node holds "
-        "another where the interior angle at it is obtuse, and of those that hold it the one nearest in direction is "
-        f"its parent. F1 of the recovered against the direct edges, mean over {first['images']} images (drawn at "
+        "another where the interior angle at it is wide, and of those that hold it the one nearest in direction is its "
+        "parent. From which angle on is fitted, one number, on the images of the other half; obtuse: from a right "
+        f"angle on. F1 of the recovered against the direct edges, mean over {first['images']} images (drawn at "
         "random where there are more), with 95 % intervals over them. Star: the scene is every box's parent. Chance: "
         "random scores. The best possible is below 1 where overlapping boxes give a box two parents."
     )
     parts = [title, tag("p", about, class_="note"), _score_table(having)]
-    scorer = tree_scorers(torch.as_tensor(embeds).float(), curvature)[first["score"]]
+    scorer = tree_scorers(torch.as_tensor(embeds).float(), hierarchy, curvature)[first["score"]]
     for image in example_images(hierarchy, IMAGES, _MOST_BOXES):
         drawing, right, found, true = image_trees(hierarchy, *image_tree(hierarchy, image, scorer), crop_of)
         f1 = 2 * right / max(found + true, 1)
@@ -127,24 +128,25 @@ def _classes(having: Mapping[str, Mapping[str, Any]]) -> list[Markup]:
         np.array([[np.nan if a is None else a for a in line] for line in found[key]]) for key in ("interior", "between")
     )
     true, parent = np.array(found["true_parent"]), np.array(found["found_parent"])
-    f1, star, wider = found["edge_f1"], found["star"], found["wider_angle"]
+    f1, star, obtuse = found["edge_f1"], found["star"], found["obtuse"]
     about = (
         f"The scene and {chosen} of {found['of_classes']} classes, those of the most frequent pairs of whole and part; "
         "angles are means over boxes of different images, so they say what the model takes a class to hold, not an "
         "image."
     )
     heat = (
-        "Mean interior angle at the row's class. Blue: obtuse, the row holds the column. Framed: the category that the "
+        "Mean interior angle at the row's class. Blue: obtuse. Framed: the category that the "
         "column's boxes lie directly in most often. Order and side: dendrogram of the mean angles between directions "
         "(average linkage)."
     )
     trees = (
         "Left: each class below the category that its boxes lie directly in most often. Right: the tree recovered from "
-        f"the mean angles alone, ranked as above. F1 {number(f1['value'], 'edge_f1')} "
+        "the mean angles alone: of two classes that with the wider angle at it holds the other, and of those that hold "
+        f"a class the one nearest in direction is above it. F1 {number(f1['value'], 'edge_f1')} "
         f"({number(f1['low'], 'edge_f1')} to {number(f1['high'], 'edge_f1')}, over classes); the star "
-        f"{number(star['value'], 'edge_f1')}, random trees {number(f1['chance'], 'edge_f1')}. Where of two classes "
-        f"that with the wider angle holds the other, obtuse or not: {number(wider['value'], 'edge_f1')} "
-        f"({number(wider['low'], 'edge_f1')} to {number(wider['high'], 'edge_f1')})."
+        f"{number(star['value'], 'edge_f1')}, random trees {number(f1['chance'], 'edge_f1')}. Where a class holds "
+        f"by an obtuse angle alone: {number(obtuse['value'], 'edge_f1')} "
+        f"({number(obtuse['low'], 'edge_f1')} to {number(obtuse['high'], 'edge_f1')})."
     )
     parts = [
         title,

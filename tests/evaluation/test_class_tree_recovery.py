@@ -113,7 +113,7 @@ def test_rules_of_holding():
     assert (container_scores(interior, between) > 0).tolist() == [[False, True], [False, False]]
     narrow = np.radians([[0, 80], [20, 0]])
     assert not (container_scores(narrow, between) > 0).any()
-    assert (wider_angle_scores(narrow, between) > 0).tolist() == [[False, True], [False, False]]
+    assert (wider_angle_scores(narrow, narrow.T, between) > 0).tolist() == [[False, True], [False, False]]
 
 
 def test_one_image_and_no_pair_of_boxes():

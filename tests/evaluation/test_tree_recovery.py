@@ -99,6 +99,19 @@ def test_embeddings_that_are_a_tree_give_it_back(make_hierarchy):
         assert values[image] == pytest.approx(2 * boxes / (boxes + direct.sum()))
 
 
+def test_a_node_holds_from_the_angle_given_on():
+    angle = np.array([[0.0, 1.0, 2.0]])
+    cosine = np.array([[0.0, 0.2, 0.1]])
+    first, second = np.array([0, 0]), np.array([1, 2])
+    at = lambda table: lambda f, s: table[0][s]  # noqa: E731
+    obtuse = nearest_container(at(angle), at(cosine))(first, second)
+    assert obtuse[1] > obtuse[0]  # a right angle lies between the two
+    wide = nearest_container(at(angle), at(cosine), 0.5)(first, second)
+    assert wide[0] > wide[1]  # both hold, and the nearer in direction comes first
+    each = nearest_container(at(angle), at(cosine), np.array([1.0, 9.0, 9.0]))(first, second)
+    np.testing.assert_array_equal(each, wide)
+
+
 def test_bad_scores_are_refused():
     with pytest.raises(ValueError, match="square"):
         recover_tree(np.zeros((2, 3)))
