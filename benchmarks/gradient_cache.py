@@ -16,25 +16,19 @@ import resource
 import subprocess
 import sys
 import time
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from loss_kernel import random_relations
 from machine import processor
-from transformers import CLIPVisionConfig
+from models import BACKBONES, build
 
-from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
 
-BACKBONES: dict[str, dict[str, Any]] = {
-    "vit-b-16": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
-    "tiny": {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4},
-}
 CLASSES = 600
 
 
@@ -43,11 +37,7 @@ def measure(args: argparse.Namespace, micro_batch_size: int) -> dict[str, float]
     torch.manual_seed(0)
     accelerator = Accelerator(cpu=args.cpu, mixed_precision=args.mixed_precision)
     device = accelerator.device
-    backbone = CLIPVisionConfig(
-        **BACKBONES[args.backbone], image_size=args.image_size, patch_size=16 if args.backbone == "vit-b-16" else 8
-    )
-    config = HyperbolicCLIPVisionConfig(backbone_config=backbone, num_proxies=CLASSES)
-    model = accelerator.prepare(HyperbolicCLIPVisionModel(config).train())
+    model = accelerator.prepare(build(args.backbone, args.image_size, CLASSES))
     crops = torch.randint(0, 256, (args.crops, 3, args.image_size, args.image_size), dtype=torch.uint8, device=device)
     relations = random_relations(args.crops, CLASSES).to(device)
     settings = TrainArguments(loss_tile=args.loss_tile)
