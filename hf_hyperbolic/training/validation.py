@@ -1,11 +1,13 @@
 """The figures that a run watches, and the one by which it keeps its best model."""
 
 import numpy as np
+from torch import Tensor
 
 from hf_hyperbolic.evaluation import EvaluationSettings, evaluate_embeddings
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed import embed_nodes
+from hf_hyperbolic.training.head_on_features import embed_all_features
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.sources import Split
 
@@ -19,16 +21,29 @@ class Validation:
     """
 
     def __init__(
-        self, split: Split, args: TrainArguments, mean: list[float], std: list[float], cache_bytes: int
+        self,
+        split: Split,
+        args: TrainArguments,
+        mean: list[float],
+        std: list[float],
+        cache_bytes: int,
+        features: Tensor | None = None,
     ) -> None:
         self.reader, self.hierarchy = split.images(cache_bytes), split.hierarchy
         self.args, self.mean, self.std = args, mean, std
+        self.features = features  # of all nodes, by a backbone that is frozen
 
-    def __call__(self, model: HyperbolicCLIPVisionModel) -> dict[str, float]:
-        embeds = embed_nodes(
+    def embed(self, model: HyperbolicCLIPVisionModel) -> np.ndarray:
+        """(N, D) embeddings of all nodes."""
+        if self.features is not None:
+            return embed_all_features(model, self.features)
+        return embed_nodes(
             model, self.reader, self.hierarchy, np.arange(self.hierarchy.num_nodes), self.args.image_size,
             self.mean, self.std, self.args.context, self.args.crop_mode,
         )  # fmt: skip
+
+    def __call__(self, model: HyperbolicCLIPVisionModel) -> dict[str, float]:
+        embeds = self.embed(model)
         by = ranking_measures(self.args)
         found = evaluate_embeddings(
             embeds,
