@@ -238,5 +238,5 @@ def stop_with_batch(what: str, feed: Feed, batch: dict, output: Path, accelerato
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error

@@ -21,9 +21,9 @@ class FeatureFeed(TableFeed):
         self._readable = ~np.isin(split.hierarchy.node_image, list(table.broken))
 
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
-        rank, count = self._batches.shard
+        rank, count = self.batches.shard
         for number in range(step, self._args.max_steps):
-            nodes = np.array_split(self._batches.sampler.nodes(number), count)[rank]
+            nodes = np.array_split(self.batches.sampler.nodes(number), count)[rank]
             images = np.unique(self.hierarchy.node_image[nodes]).tolist()
             kept = nodes[self._readable[nodes]]
             yield {

@@ -102,7 +102,7 @@ def save_adapters(model: nn.Module, folder: Path) -> None:
     peft = need("peft", "lora")
     backbone = model.get_submodule("backbone")
     folder.mkdir(parents=True, exist_ok=True)
-    found = peft.get_peft_model_state_dict(backbone, adapter_name=_NAME)
+    found = peft.get_peft_model_state_dict(backbone, adapter_name=_NAME, save_embedding_layers=False)
     prefix = "base_model.model."
     state = {f"{prefix}{name.removeprefix(prefix)}": tensor.contiguous() for name, tensor in found.items()}
     save_file(state, folder / "adapter_model.safetensors", {"format": "pt"})
