@@ -41,6 +41,7 @@ from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.trackers import start_trackers, track_retrieval, trackers_asked_for
 from hf_hyperbolic.training.validation import Validation
 from hf_hyperbolic.training.weight_average import WeightAverage
 
@@ -65,10 +66,8 @@ def save_model(
 
 def main(argv: list[str] | None = None) -> None:
     args = TrainArguments.parse(sys.argv[1:] if argv is None else argv)
-    precision = resolve_precision(args.mixed_precision, args.cpu)
-    accelerator = Accelerator(
-        cpu=args.cpu, mixed_precision=precision, log_with="tensorboard", project_dir=args.output_dir
-    )
+    precision, trackers = resolve_precision(args.mixed_precision, args.cpu), trackers_asked_for(args.report_to)
+    accelerator = Accelerator(cpu=args.cpu, mixed_precision=precision, log_with=trackers, project_dir=args.output_dir)
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)
@@ -130,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         args.save(output)
         keep_metrics_until(output / METRICS, progress.step)
-    accelerator.init_trackers("tensorboard")
+    start_trackers(accelerator, args, trackers)
 
     validation = Validation(val_split, args, mean, std, int(args.image_cache_gb * 2**30), val_features)
 
@@ -204,6 +203,7 @@ def main(argv: list[str] | None = None) -> None:
             if accelerator.is_main_process:
                 figures = validation(evaluated)
                 record(accelerator, output, figures, progress.step)
+                track_retrieval(accelerator, validation, evaluated, progress.step)
                 bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
                 if figures["val_score"] > progress.best:
                     progress.best, progress.best_step = figures["val_score"], progress.step

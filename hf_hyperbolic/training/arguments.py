@@ -97,6 +97,15 @@ class TrainArguments(FineTuningArguments):
     temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
     temperature_min: float = field(default=0.01, metadata={"help": "tau is not learnt below this"})
 
+    # bookkeeping
+    report_to: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "where figures and pictures of retrieval go beside metrics.jsonl: tensorboard, trackio, wandb, all "
+            "or none; default: tensorboard where it is installed"
+        },
+    )
+
     # ranking, of validation and evaluation
     children_measure: str | None = field(
         default=None,

@@ -132,7 +132,7 @@ class HierarchyTrainer(Trainer):
             args=args,
             data_collator=only_batch,
             train_dataset=StepBatches(self._feed, args.max_steps),
-            eval_dataset=val,  # type: ignore[arg-type]
+            eval_dataset=val,
             processing_class=processor,
             **others,
         )
@@ -141,7 +141,7 @@ class HierarchyTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """In order, and not shared out once more: an item is this process's part of its step already."""
         return DataLoader(
-            self.train_dataset,
+            self.train_dataset,  # type: ignore[arg-type]
             batch_size=1,
             collate_fn=only_batch,
             num_workers=self.args.dataloader_num_workers,
