@@ -29,6 +29,8 @@ def retrieval_sheet(
 ) -> Image.Image | None:
     """One query of each level in each direction, and the best of what it brings back, framed by right and wrong.
 
+    Parents are sought among scenes, and of what lies deeper a second time among boxes, as wholes.
+
     Args:
         embeds: (N, D) float32 of all nodes.
         hierarchy: of the split.
@@ -45,7 +47,7 @@ def retrieval_sheet(
     ways: tuple[Direction, Direction] = ("children", "parents")
     scorers = {way: EmbeddingScorer(vectors, measures[way], curvature) for way in ways}
     found = galleries(hierarchy, scorers, measures, queries_per_level=1, top=top)
-    rows = [(gallery.title, row) for gallery in found for row in gallery.rows]
+    rows = [(gallery.title.endswith("among boxes"), row) for gallery in found for row in gallery.rows]
     if not rows:
         return None
 
@@ -56,9 +58,10 @@ def retrieval_sheet(
         return picture
 
     sheet = Sheet(len(rows) * (1 + top), 1 + top, cell)
-    for line, (title, row) in enumerate(rows):
+    for line, (among_boxes, row) in enumerate(rows):
         first = line * (1 + top)
-        sheet.add(first, framed(row.query, _QUERY), title)
+        sought = "wholes" if among_boxes else row.direction
+        sheet.add(first, framed(row.query, _QUERY), f"{sought} of {node_name(hierarchy, row.query)}")
         for place, hit in enumerate(row.hits, 1):
             name = node_name(hierarchy, hit.node) + (", own" if hit.own_image else "")
             sheet.add(first + place, framed(hit.node, _RIGHT if hit.right else _WRONG), name)

@@ -74,7 +74,7 @@ def test_losses_figures_and_weights_are_those_of_the_loop(
             assert torch.allclose(found[name].float(), tensor.float(), atol=1e-5), name
     assert not list((trainer / "final").glob("*.bin"))
     # evaluate.py takes it as it takes a run of the loop
-    system = trained(trainer, "final")
+    system = trained(trainer, which="final")
     assert isinstance(system.model, HyperbolicCLIPVisionModel)
 
 
