@@ -58,6 +58,8 @@ def training_arguments(settings: TrainArguments, **others: Any) -> TrainingArgum
         "fp16": precision == "fp16",
         "use_cpu": settings.cpu,
         "dataloader_num_workers": settings.num_workers,
+        # the loss uses temperature and proxies, which the model's forward pass does not: they are no unused parameters
+        "ddp_find_unused_parameters": False,
         "report_to": "none",
     }
     return TrainingArguments(**{**same, **others})

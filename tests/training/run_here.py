@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
+
+# how `run_script` starts a script in two processes on a CPU
+TWO_PROCESSES = {
+    "launcher": [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
+        "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+    ],
+    "ACCELERATE_USE_CPU": "true",
+}  # fmt: skip
 
 
 def load_script(name: str) -> ModuleType:

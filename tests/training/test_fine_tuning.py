@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from blocked_package import BLOCK_THE_PACKAGE
-from run_here import equal, logged, weights
+from run_here import TWO_PROCESSES, equal, logged, weights
 from safetensors.torch import load_file
 from small_backbones import BACKBONES
 from transformers import AutoModel
@@ -182,3 +182,18 @@ def test_an_average_is_not_begun_in_the_middle(run, tmp_path):
     run(tmp_path / "run", "--max_steps", "2")
     with pytest.raises(SystemExit, match=r"ema_decay was 0.0, now 0.9"):
         run(tmp_path / "run", "--resume", "true", "--ema_decay", "0.9")
+
+
+def test_two_processes_share_the_features_and_give_the_losses_of_one(run, data, backbones, tmp_path, train):
+    features = ["--cache_features", "true", "--features_dir"]
+    one = run(tmp_path / "one", *features, tmp_path / "features-of-one")
+    given = ["--data", data, "--backbone", backbones / "clip", "--output_dir", tmp_path / "two", *SETTINGS]
+    printed = train(*given, *features, tmp_path / "features-of-two", **TWO_PROCESSES)
+    assert "2 process(es)" in printed
+    assert printed.count("written to") == 2
+    assert logged(tmp_path / "two", "loss") == pytest.approx(logged(one, "loss"), rel=2e-3)
+    assert logged(tmp_path / "two", "loss")[0] == pytest.approx(logged(one, "loss")[0], rel=1e-5)
+    both = [sorted((tmp_path / f"features-of-{name}").iterdir()) for name in ("one", "two")]
+    assert [path.name for path in both[0]] == [path.name for path in both[1]]
+    for first, second in zip(*both, strict=True):
+        assert torch.allclose(load_file(first)["features"], load_file(second)["features"], atol=1e-5)

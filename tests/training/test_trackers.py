@@ -133,7 +133,8 @@ def test_others_are_told_where_they_are_installed(data, tmp_path, train_here, mo
         assert list(run.rglob("*.wandb"))
         assert list(run.rglob("retrieval*.png"))
     else:
-        assert [path for path in (tmp_path / "trackio").rglob("*") if path.suffix == ".db"]
+        assert list((tmp_path / "trackio").rglob("*.db"))
+        assert list((tmp_path / "trackio").rglob("*.png"))
 
 
 def test_without_a_tracker_nothing_is_drawn():

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from run_here import load_script, logged, weights
+from run_here import TWO_PROCESSES, load_script, logged, weights
 from small_backbones import BACKBONES, small_model
 from transformers import AutoModel
 
@@ -90,6 +90,16 @@ def test_a_run_that_was_cut_off_goes_on(data, tmp_path, backbones, with_trainer)
     with_trainer(*given, "--output_dir", stopped, "--resume", "true")
     found, expected = weights(stopped), weights(tmp_path / "whole")
     assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in expected.items())
+
+
+def test_two_processes_give_the_losses_of_one(data, tmp_path, backbones, train, with_trainer):
+    given = ["--data", data, "--backbone", backbones / "clip", *SETTINGS, "--output_dir"]
+    with_trainer(*given, tmp_path / "one")
+    printed = train(*given, tmp_path / "two", script="train_with_trainer.py", **TWO_PROCESSES)
+    found, expected = ([line["loss"] for line in history(tmp_path / name) if "loss" in line] for name in ("two", "one"))
+    assert len(expected) == 4
+    assert found == pytest.approx(expected, rel=2e-3), printed
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
 
 
 @pytest.fixture
