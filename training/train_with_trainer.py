@@ -19,6 +19,7 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.fine_tuning import restrict_training
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.trackers import trackers_asked_for
 from hf_hyperbolic.training.trainer import HierarchyTrainer, training_arguments
 
 # of a checkpoint of the Trainer, what is no part of the model
@@ -27,7 +28,7 @@ STATE = ("optimizer.pt", "scheduler.pt", "rng_state*.pth", "trainer_state.json",
 
 def main(argv: list[str] | None = None) -> None:
     settings = TrainArguments.parse(sys.argv[1:] if argv is None else argv)
-    args = training_arguments(settings)
+    args = training_arguments(settings, report_to=trackers_asked_for(settings.report_to) or "none")
     output = Path(settings.output_dir)
     if (output / "final").exists() or (any(output.glob("checkpoint-*")) and not settings.resume):
         raise SystemExit(f"{output} already holds a run: add --resume true to go on with it, or choose another folder")
