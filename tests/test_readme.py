@@ -79,8 +79,10 @@ def test_every_training_command_is_understood(monkeypatch):
 
     monkeypatch.chdir(ROOT)
     found = commands("accelerate launch training/train.py")
-    assert len(found) >= 2
-    for arguments in found:
+    assert len(found) >= 5
+    with_trainer = commands("python training/train_with_trainer.py")
+    assert with_trainer
+    for arguments in (*found, *with_trainer):
         TrainArguments.parse(arguments)
 
 

@@ -27,18 +27,23 @@ from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
+from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.feeds import Feed, make_feed
+from hf_hyperbolic.training.fine_tuning import feed_of_features, restrict_training
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
+from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features
+from hf_hyperbolic.training.lora import ADAPTER, merged_weights, save_adapters
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.trackers import start_trackers, track_retrieval, trackers_asked_for
 from hf_hyperbolic.training.validation import Validation
+from hf_hyperbolic.training.weight_average import WeightAverage
 
 
 def save_model(
@@ -47,7 +52,11 @@ def save_model(
     """Writes model, remote code, image processor and settings as one folder, aside and then in place."""
     aside = folder.with_name(f"writing-{folder.name}")
     aside.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(aside)
+    if args.lora_rank:
+        model.save_pretrained(aside, state_dict=merged_weights(model))
+        save_adapters(model, aside / ADAPTER)
+    else:
+        model.save_pretrained(aside)
     processor.save_pretrained(aside)
     args.save(aside)
     if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
@@ -57,10 +66,8 @@ def save_model(
 
 def main(argv: list[str] | None = None) -> None:
     args = TrainArguments.parse(sys.argv[1:] if argv is None else argv)
-    precision = resolve_precision(args.mixed_precision, args.cpu)
-    accelerator = Accelerator(
-        cpu=args.cpu, mixed_precision=precision, log_with="tensorboard", project_dir=args.output_dir
-    )
+    precision, trackers = resolve_precision(args.mixed_precision, args.cpu), trackers_asked_for(args.report_to)
+    accelerator = Accelerator(cpu=args.cpu, mixed_precision=precision, log_with=trackers, project_dir=args.output_dir)
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)
@@ -78,21 +85,30 @@ def main(argv: list[str] | None = None) -> None:
     feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
     model = build_model(args, (train_split or val_split).hierarchy.class_names)
-    if unused := freeze_unused(model, args.image_size):
-        accelerator.print(f"not trained, as the embedding does not depend on them: {', '.join(unused)}")
+    for line in restrict_training(model, args):
+        accelerator.print(line)
     processor = build_processor(args)
     mean, std = processor.image_mean, processor.image_std
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, args.learning_rate, args.backbone_learning_rate, args.weight_decay),
+        parameter_groups(model, args.learning_rate, args.backbone_learning_rate, args.weight_decay, args.layer_decay),
         lr=args.learning_rate,
         betas=(args.adam_beta1, args.adam_beta2),
     )
     # convolutions are about 1.2 times faster so, on a CPU too
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
-    prepared, optimizer = accelerator.prepare(model, optimizer)
+    average = WeightAverage(model, args.ema_decay) if args.ema_decay else None
+    val_features = None
+    if args.cache_features:
+        assert train_split is not None
+        feed, val_features = feed_of_features(model, train_split, val_split, args, accelerator, mean, std)
+    prepared, optimizer = accelerator.prepare(HeadOnFeatures(model) if args.cache_features else model, optimizer)
+    if average:
+        average.model.to(accelerator.device)
+        average.keep_with(accelerator)
+    evaluated = average.model if average else model  # and saved
 
     def embed(crops: torch.Tensor) -> torch.Tensor:
-        return embed_crops(prepared, crops, mean, std)
+        return embed_features(prepared, crops) if args.cache_features else embed_crops(prepared, crops, mean, std)
 
     cache = GradientCache(embed, prepared, accelerator, args.micro_batch_size) if args.micro_batch_size else None
     if cache and batch_norms(model):
@@ -113,9 +129,9 @@ def main(argv: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         args.save(output)
         keep_metrics_until(output / METRICS, progress.step)
-    accelerator.init_trackers("tensorboard")
+    start_trackers(accelerator, args, trackers)
 
-    validation = Validation(val_split, args, mean, std, cache_bytes=int(args.image_cache_gb * 2**30))
+    validation = Validation(val_split, args, mean, std, int(args.image_cache_gb * 2**30), val_features)
 
     stop = StopRequest()
     broken: set[str] = set()
@@ -124,7 +140,6 @@ def main(argv: list[str] | None = None) -> None:
     bar = tqdm(
         total=args.max_steps, initial=progress.step, desc="training", disable=not accelerator.is_local_main_process
     )
-    model = accelerator.unwrap_model(prepared)
     prepared.train()
     for batch in feed.loader(progress.step):
         for group in optimizer.param_groups:
@@ -158,6 +173,8 @@ def main(argv: list[str] | None = None) -> None:
                 stop_with_batch("the gradient is not finite", feed, batch, output, accelerator, progress.step)
         optimizer.step()
         model.clamp_scalars_()
+        if average:
+            average.update(model)
         optimizer.zero_grad()
         progress.step += 1
         bar.update()
@@ -184,12 +201,13 @@ def main(argv: list[str] | None = None) -> None:
         stopping = stop.agreed(accelerator)
         if progress.step % args.eval_steps == 0 or finished or stopping:
             if accelerator.is_main_process:
-                figures = validation(model)
+                figures = validation(evaluated)
                 record(accelerator, output, figures, progress.step)
+                track_retrieval(accelerator, validation, evaluated, progress.step)
                 bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
                 if figures["val_score"] > progress.best:
                     progress.best, progress.best_step = figures["val_score"], progress.step
-                    save_model(model, args, processor, output / "best")
+                    save_model(evaluated, args, processor, output / "best")
             checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
         if stopping and not finished:
             raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
@@ -197,7 +215,7 @@ def main(argv: list[str] | None = None) -> None:
     if broken:
         print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
     if accelerator.is_main_process:
-        save_model(model, args, processor, output / "final")
+        save_model(evaluated, args, processor, output / "final")
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
     accelerator.end_training()
 
@@ -220,5 +238,5 @@ def stop_with_batch(what: str, feed: Feed, batch: dict, output: Path, accelerato
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error

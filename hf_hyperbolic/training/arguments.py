@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from hf_hyperbolic.data.relations import CrossParents
 from hf_hyperbolic.retrieval.measures import HYPERBOLIC_MEASURES, MEASURES, euclidean_counterpart
-from hf_hyperbolic.training.run_arguments import IMMATERIAL, MAY_CHANGE, RunArguments
+from hf_hyperbolic.training.fine_tuning_arguments import FineTuningArguments
+from hf_hyperbolic.training.run_arguments import IMMATERIAL, MAY_CHANGE
 
 __all__ = ["IMMATERIAL", "LOSSES", "MAY_CHANGE", "TrainArguments"]
 
@@ -12,7 +13,7 @@ LOSSES = ("angle", "cosine", "single_positive", "hcl", "meru", "hycoclip")
 
 
 @dataclass
-class TrainArguments(RunArguments):
+class TrainArguments(FineTuningArguments):
     """Settings of one run; the defaults train on the embedded scenes on a CPU."""
 
     # data
@@ -102,6 +103,15 @@ class TrainArguments(RunArguments):
     temperature_init: float = field(default=0.2, metadata={"help": "initial tau"})
     temperature_min: float = field(default=0.01, metadata={"help": "tau is not learnt below this"})
 
+    # bookkeeping
+    report_to: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "where figures and pictures of retrieval go beside metrics.jsonl: tensorboard, trackio, wandb, all "
+            "or none; default: tensorboard where it is installed"
+        },
+    )
+
     # ranking, of validation and evaluation
     children_measure: str | None = field(
         default=None,
@@ -189,6 +199,8 @@ class TrainArguments(RunArguments):
                 "--stream true needs --data with exported Parquet, --mated_boxes_per_scene 0 and --class_exponent 1: a "
                 "stream cannot seek out boxes of a class"
             )
+        if self.stream and self.cache_features:
+            raise ValueError("--cache_features computes the features of all crops before it starts: not with --stream")
         if self.stream and self.deny_pairs:
             raise ValueError(
                 "--stream true takes the exported pairs as they are: instead of --deny_pairs give --deny to "

@@ -23,11 +23,13 @@ def embed_crops(model: torch.nn.Module, crops: Tensor, mean: Sequence[float], st
     Returns:
         (n, D) embeddings.
     """
-    shown = crops
-    if len(crops) == 1:
-        shown = crops.repeat(2, 1, 1, 1)
-    elif not len(crops):
-        shown = crops.new_zeros(2, *crops.shape[1:])
-    pixels = normalise(shown, mean, std).contiguous(memory_format=torch.channels_last)
+    pixels = normalise(at_least_two(crops), mean, std).contiguous(memory_format=torch.channels_last)
     embeds: Tensor = model(pixel_values=pixels).embeds
     return embeds[: len(crops)]
+
+
+def at_least_two(inputs: Tensor) -> Tensor:
+    """(n, ...) inputs; of one, twice the same, and of none two of zeros."""
+    if len(inputs) == 1:
+        return inputs.repeat(2, *[1] * (inputs.ndim - 1))
+    return inputs if len(inputs) else inputs.new_zeros(2, *inputs.shape[1:])

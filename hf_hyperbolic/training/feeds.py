@@ -60,7 +60,7 @@ class TableFeed:
         self._relations = RelationIndex(split.hierarchy, args.cross_parents)
         sampler = BatchSampler(split.hierarchy, plan_of(args), args.seed, args.class_exponent)
         images = split.images(int(args.image_cache_gb * 2**30))
-        self._batches = CropBatches(
+        self.batches = CropBatches(
             images, split.hierarchy, sampler, args.image_size, args.context, args.crop_mode, args.flip, shard
         )
         self._args, self._pin_memory = args, pin_memory
@@ -68,7 +68,7 @@ class TableFeed:
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
         return iter(
             DataLoader(
-                self._batches, batch_size=None, sampler=range(step, self._args.max_steps),
+                self.batches, batch_size=None, sampler=range(step, self._args.max_steps),
                 num_workers=self._args.num_workers, pin_memory=self._pin_memory, generator=torch.Generator(),
             )
         )  # fmt: skip

@@ -16,12 +16,14 @@ from hf_hyperbolic.data.files import write_text
 MAY_CHANGE = {
     "output_dir", "scenes_dir", "learning_rate", "backbone_learning_rate", "max_grad_norm", "max_steps", "num_workers",
     "image_cache_gb", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints", "resume", "cpu",
-    "mixed_precision", "children_measure", "parents_measure", "loss_tile", "micro_batch_size",
+    "mixed_precision", "children_measure", "parents_measure", "loss_tile", "micro_batch_size", "features_dir",
+    "report_to",
 }  # fmt: skip
 
 # what has no part in the result of a run
 IMMATERIAL = {
     "output_dir", "scenes_dir", "num_workers", "image_cache_gb", "logging_steps", "keep_checkpoints", "resume",
+    "features_dir", "report_to",
 }  # fmt: skip
 
 

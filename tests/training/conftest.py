@@ -1,15 +1,19 @@
 """A few embedded scenes and a short run on them, made once for all tests of the scripts."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
+from run_here import load_script
 
 from hf_hyperbolic.data.scenes import write_scenes
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests"))
 SMALL = [
     "--image_size", "32", "--projection_dim", "16", "--scenes_per_batch", "4", "--boxes_per_scene", "4",
     "--mated_boxes_per_scene", "1", "--max_steps", "8", "--eval_steps", "2", "--logging_steps", "1", "--warmup_steps",
@@ -66,3 +70,18 @@ def whole_run(data, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("whole") / "run"
     run_script("--data", data, "--output_dir", run, *SMALL)
     return run
+
+
+@pytest.fixture
+def train_here():
+    """Runs training/train.py here, which takes a fraction of the time of a process of its own."""
+    main = load_script("train").main
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments) -> None:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        main([str(argument) for argument in arguments])
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+    AcceleratorState._reset_state(reset_partial_state=True)

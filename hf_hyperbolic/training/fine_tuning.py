@@ -1,0 +1,71 @@
+"""How much of a model a run trains, and on what: crops, or features of a backbone that stays as it is."""
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from hf_hyperbolic.evaluation.processes import ALONE, Processes
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.backbones import freeze_unused, starts_from_scratch
+from hf_hyperbolic.training.cached_features import FeatureTable, cached_features
+from hf_hyperbolic.training.feature_feed import FeatureFeed
+from hf_hyperbolic.training.feeds import Feed
+from hf_hyperbolic.training.freezing import freeze_backbone, freeze_layers
+from hf_hyperbolic.training.lora import add_adapters
+from hf_hyperbolic.training.sources import Split
+
+
+def restrict_training(model: HyperbolicCLIPVisionModel, args: TrainArguments) -> list[str]:
+    """Freezes what `args` say, and what would get no gradient; adds adapters where they ask for them.
+
+    Returns:
+        What was done, in lines to be printed.
+
+    Raises:
+        ImportError: adapters are asked for, and peft is not installed.
+        ValueError: the backbone has not the layers that `args` name.
+    """
+    said = []
+    if unused := freeze_unused(model, args.image_size):
+        said.append(f"not trained, as the embedding does not depend on them: {', '.join(unused)}")
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    if args.lora_rank:
+        base = None if starts_from_scratch(args.backbone) else args.backbone
+        adapted = add_adapters(model, args.lora_rank, args.lora_alpha, args.lora_targets, args.freeze_layers, base)
+        said.append(f"adapters of rank {args.lora_rank} in {len(adapted)} layers of the backbone, else frozen")
+    if args.freeze_layers:
+        freeze_layers(model, args.freeze_layers)
+    if args.freeze_backbone:
+        freeze_backbone(model)
+    if args.lora_rank or args.freeze_layers or args.freeze_backbone:
+        trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        said.append(f"{trained:,} parameters are trained, of a model of {whole:,}")
+        if starts_from_scratch(args.backbone):
+            said.append(f"warning: --backbone {args.backbone} has no trained weights, and some stay as they are")
+    return said
+
+
+def feed_of_features(
+    model: HyperbolicCLIPVisionModel,
+    train: Split,
+    val: Split,
+    args: TrainArguments,
+    accelerator: Accelerator,
+    mean: list[float],
+    std: list[float],
+) -> tuple[Feed, Tensor | None]:
+    """The features that `cache_features` asks for, computed where they are not at hand.
+
+    Returns:
+        A feed of those of the training split; and those of the validation split, on the process that validates.
+    """
+    model.to(accelerator.device)
+
+    def features_of(split: Split, name: str, processes: Processes) -> FeatureTable:
+        table, path, there = cached_features(model, split, args, mean, std, processes)
+        accelerator.print(f"features of {name}: {'as they are in' if there else 'written to'} {path}")
+        return table
+
+    shard = (accelerator.process_index, accelerator.num_processes)
+    feed = FeatureFeed(train, args, shard, features_of(train, "train", Processes.of_group()))
+    return feed, features_of(val, "val", ALONE).features if accelerator.is_main_process else None
