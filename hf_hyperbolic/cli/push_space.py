@@ -7,8 +7,8 @@ from hf_hyperbolic.cli.hub_arguments import add_target_arguments, print_where, t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "The app, the package, a model, an index and its pictures, each a copy: others see them all. Stopped or killed, "
-        "the same command goes on where it ended. Log in by `hf auth login`."
+        "The app, the package, a model, an index and its pictures, and others see them all. Stopped or killed, the "
+        "same command goes on where it ended. Log in by `hf auth login`."
     )
     parser.add_argument("source", metavar="folder", help="that `python space/assemble.py` laid out")
     add_target_arguments(parser)

@@ -23,8 +23,8 @@ def index_folder(path: str | os.PathLike[str], revision: str | None = None) -> P
         revision: branch, tag or commit on the Hub; None for main.
 
     Raises:
-        FileNotFoundError: neither a folder here nor an index on the Hub, or the Hub cannot be reached and the cache does
-            not have it.
+        FileNotFoundError: neither a folder here nor an index on the Hub, or the Hub cannot be reached and the cache
+            does not have it.
         ValueError: a revision of a folder.
     """
     name = os.fspath(path)
@@ -37,8 +37,8 @@ def index_folder(path: str | os.PathLike[str], revision: str | None = None) -> P
         snapshot_download(name, repo_type="dataset", revision=Path(manifest).parent.name, allow_patterns=list(_FILES))
     except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, so it goes first
         raise FileNotFoundError(
-            f"{name}: no such folder here, and as an index on the Hub it is neither in the cache nor can it be fetched: "
-            "is there a network, and is HF_HUB_OFFLINE unset?"
+            f"{name}: no such folder here, and as an index on the Hub it is neither in the cache nor can it be fetched "
+            "now: is there a network, and is HF_HUB_OFFLINE unset?"
         ) from error
     except EntryNotFoundError as error:
         raise FileNotFoundError(
