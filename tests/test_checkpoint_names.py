@@ -27,7 +27,9 @@ def nobody_is_asked(monkeypatch):
     monkeypatch.setattr("huggingface_hub.file_download.get_hf_file_metadata", refuse)
 
 
-@pytest.mark.parametrize("name", ["/no/where", "./nowhere", "../nowhere", "~/nowhere", "a/b/c", "nowhere", "not a name"])
+@pytest.mark.parametrize(
+    "name", ["/no/where", "./nowhere", "../nowhere", "~/nowhere", "a/b/c", "nowhere", "not a name"]
+)
 def test_a_path_or_a_name_that_can_be_none_on_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for look in (check_checkpoint_name, ImageEncoder.from_pretrained, load_checkpoint, pretrained, check_path):

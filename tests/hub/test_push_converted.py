@@ -14,7 +14,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "converters")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "converters"))
 from blocked_package import BLOCK_THE_PACKAGE
 from test_meru import HEADS, make_checkpoint
 
@@ -54,7 +55,8 @@ def test_the_card_says_where_the_weights_came_from(converted, published, hub):
     for said in (
         "MERU", "facebookresearch/meru", "arXiv:2304.09172", "meru_vit_s.pth", sha256(published),
         "hf-hyperbolic backbone meru meru_vit_s.pth OUT", "**Others trained these weights**", "not evaluated",
-        "The text is the general side", "hyperbolic space of curvature −0.4", "the text tower (4 tensors", done.revision,
+        "The text is the general side", "hyperbolic space of curvature −0.4", "the text tower (4 tensors",
+        done.revision,
     ):  # fmt: skip
         assert said in text, said
     front = yaml.safe_load(text.split("---\n")[1])
