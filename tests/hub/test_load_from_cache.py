@@ -1,4 +1,4 @@
-"""All that is pushed loads back from the Hub's cache in a clean process, offline; model and metric without this package."""
+"""All that is pushed loads back from the cache of the Hub, offline, in a clean process and, but the index, by itself."""
 
 import os
 import subprocess
