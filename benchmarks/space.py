@@ -2,8 +2,8 @@
 
 python benchmarks/space.py --model outputs/demo/best
 
-The demo is started as a person starts it and asked over HTTP by `gradio_client`, so a time is what a user waits for, but
-the browser's own. An index is built first where `--work` has none, and no start counts it.
+The demo is started as a person starts it and asked over HTTP by `gradio_client`, so a time is what a user waits for,
+but for the browser's own. An index is built first where `--work` has none, and no start counts it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -29,6 +29,8 @@ from machine import processor
 from sources import open_source
 
 from hf_hyperbolic.retrieval import Index
+
+_Result = TypeVar("_Result")
 
 APP = Path(__file__).resolve().parents[1] / "space" / "app.py"
 # a start that takes longer has failed
@@ -87,9 +89,10 @@ def _answers(address: str) -> bool:
         return False
 
 
-def timed(act: Callable[[], Any]) -> tuple[float, Any]:
+def timed(act: Callable[..., _Result], *given: Any) -> tuple[float, _Result]:
+    """Seconds, and what came of it."""
     started = time.perf_counter()
-    found = act()
+    found = act(*given)
     return time.perf_counter() - started, found
 
 
@@ -117,21 +120,22 @@ def answers(address: str, items: Sequence[str], picture: Path, users: int, each:
         return clients[0].predict(image=handle_file(str(picture)), **question, api_name="/ask")
 
     send(0)  # the first question warms torch
-    pictures = [timed(lambda place=place: send(place))[0] for place in range(each)]
+    pictures = [timed(send, place)[0] for place in range(each)]
     # of each user's questions, alone
-    alone = [timed(lambda place=place: ask(clients[0], place)) for place in range(users)]
+    alone = [timed(ask, clients[0], place) for place in range(users)]
 
     def user(number: int) -> list[float]:
         seconds = []
         for _ in range(each):
-            took, found = timed(lambda: ask(clients[number], number))
+            took, found = timed(ask, clients[number], number)
             if found != alone[number][1]:
                 raise RuntimeError(f"user {number} got another answer than alone")
             seconds.append(took)
         return seconds
 
     with ThreadPoolExecutor(users) as pool:
-        took, crowd = timed(lambda: [seconds for of_user in pool.map(user, range(users)) for seconds in of_user])
+        took, of_users = timed(lambda: list(pool.map(user, range(users))))
+    crowd = [seconds for of_user in of_users for seconds in of_user]
     print(
         f"{users} users at once: {len(crowd)} answers in {took:.1f} s, {len(crowd) / took:.1f} a second, all their own"
     )
@@ -164,9 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "?"
-    print(
-        f"{processor()}, {os.cpu_count()} threads, load {load}; {len(index):,} items, {index.manifest.model.dim} numbers"
-    )
+    print(f"{processor()}, {os.cpu_count()} threads, load {load}; {len(index):,} items")
     starts = []
     for number in range(options.starts):
         with served(index.folder, options.model) as (address, seconds):

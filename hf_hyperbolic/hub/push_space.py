@@ -3,8 +3,9 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-from huggingface_hub import SpaceCard
+from huggingface_hub import SpaceCard, SpaceCardData
 
 from hf_hyperbolic.hub.push_data import link, push_staged
 from hf_hyperbolic.hub.upload import Kind, Target
@@ -77,10 +78,11 @@ def _card(file: Path, models: Sequence[str], datasets: Sequence[str]) -> str:
     """The text of the card; what it shows is named in the front matter, beside what that named before."""
     try:
         card = SpaceCard(file.read_text(encoding="utf-8"))
+        data = cast(SpaceCardData, card.data)
     except ValueError as error:
         raise ValueError(f"{file} has no front matter that can be read: {error}") from error
-    if card.data.sdk != SPACE.space_sdk:
-        raise ValueError(f"{file} says sdk: {card.data.sdk}, and the demo is one of {SPACE.space_sdk}")
-    card.data.models = list(dict.fromkeys([*(card.data.models or []), *models]))
-    card.data.datasets = list(dict.fromkeys([*(card.data.datasets or []), *datasets]))
+    if data.sdk != SPACE.space_sdk:
+        raise ValueError(f"{file} says sdk: {data.sdk}, and the demo is one of {SPACE.space_sdk}")
+    data.models = list(dict.fromkeys([*(data.models or []), *models]))
+    data.datasets = list(dict.fromkeys([*(data.datasets or []), *datasets]))
     return str(card)

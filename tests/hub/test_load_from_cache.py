@@ -1,4 +1,4 @@
-"""All that is pushed loads back from the cache of the Hub, offline, in a clean process and, but the index, by itself."""
+"""All that is pushed loads back from the cache of the Hub: offline and in a clean process."""
 
 import os
 import subprocess

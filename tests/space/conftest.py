@@ -3,10 +3,12 @@ them."""
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
 import urllib.request
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,14 @@ def hostile(tmp_path_factory):
     (place / "bomb.gif").write_bytes(
         b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\xff\xff\xff\xff\0\2\2L\1\0;"
     )
+    # a few hundred kilobytes of text chunk that unpack to 100 MB
+    bomb = zlib.compress(b"\0" * 100_000_000, 9)
+    chunk = b"zTXtComment\0\0" + bomb
+    text = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    content = (place / "whole.png").read_bytes()
+    (place / "text_bomb.png").write_bytes(content[:33] + text + content[33:])  # behind the header
+    # a header that promises 16,383 x 16,383 pixels
+    (place / "bomb.webp").write_bytes(b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xfe\xbf\xff\x0f" + b"\0" * 13)
     (place / "script.ps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
     Image.new("L", (20, 20)).save(place / "scan.tiff")
     return {file.name: file for file in place.iterdir() if not file.name.startswith("whole")}
