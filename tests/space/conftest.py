@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -91,23 +92,32 @@ def hostile(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(index_folder, tmp_path_factory):
+def uploads(tmp_path_factory):
+    """Where the demo keeps what was sent."""
+    return tmp_path_factory.mktemp("server") / "uploads"
+
+
+@pytest.fixture(scope="session")
+def server(index_folder, uploads):
     """Address of the demo, started as a person starts it, without a network."""
     pytest.importorskip("gradio")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = tmp_path_factory.mktemp("server")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(place / "uploads")}
+    port = free_port()
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(uploads)}
     environment.pop("MODEL", None)
     environment["PYTHONPATH"] = os.pathsep.join([str(SPACE.parent), environment.get("PYTHONPATH", "")])
     command = [sys.executable, str(SPACE / "app.py"), "--index", str(index_folder), "--port", str(port)]
-    address = f"http://127.0.0.1:{port}"
-    with open(place / "log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    with started(command, f"http://127.0.0.1:{port}", uploads.parent / "log", env=environment) as address:
+        yield address
+
+
+@contextmanager
+def started(command, address, log, **more):
+    """A demo that runs until the block ends; waits for its page."""
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, **more)
     try:
         for _ in range(600):
-            assert process.poll() is None, (place / "log").read_text()
+            assert process.poll() is None, log.read_text()
             try:
                 urllib.request.urlopen(address, timeout=60).read()
                 break
@@ -117,3 +127,9 @@ def server(index_folder, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(30)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
