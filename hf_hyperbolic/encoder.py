@@ -101,8 +101,8 @@ class ImageEncoder:
             **hub: `revision`, `token`, `cache_dir`, ... of the Hub.
 
         Raises:
-            FileNotFoundError: a path that is not there, or a name that is none on the Hub.
-            OSError: no such model on the Hub, or no weights.
+            FileNotFoundError: a path that is not there, or no such model on the Hub.
+            OSError: a folder without weights.
             ValueError: the checkpoint has no vision tower, or the device is not to be had.
         """
         unknown = sorted(set(hub) - set(HUB_ARGUMENTS))
@@ -112,7 +112,15 @@ class ImageEncoder:
         if os.path.isdir(name):
             name = os.path.abspath(name)
         check_checkpoint_name(name, cache_dir=hub.get("cache_dir"), revision=hub.get("revision"))
-        model = _load_model(name, dtype=dtype, **hub)
+        try:
+            model = _load_model(name, dtype=dtype, **hub)
+        except OSError as error:
+            if os.path.isdir(name):
+                raise
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]  # which need not name the model
+            raise FileNotFoundError(
+                f"{name}: no such folder here, and as a model of the Hub it cannot be loaded: {said}"
+            ) from error
         try:
             processor = AutoImageProcessor.from_pretrained(name, **hub)
         except (OSError, ValueError):  # a checkpoint without one

@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard
 
 from hf_hyperbolic import __version__
 from hf_hyperbolic.converters.meru import PUBLISHED
+from hf_hyperbolic.converters.timm_vit import PUBLISHED_HEADS
 from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.hub.card_code import code_table, function_of, imported_packages, modules_of, scoring_functions
 from hf_hyperbolic.hub.front_matter import CardFacts, converted_front_matter
@@ -48,7 +49,7 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
         repo_id=facts.repo_id,
         revision=facts.revision,
         source=source,
-        command=_command(source),
+        command=_command(source, config["backbone_config"]),
         words=words,
         curvature=f"{curvature_of(model):.4g}",
         dim=config["projection_dim"],
@@ -67,7 +68,11 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
     return str(card).rstrip() + "\n"
 
 
-def _command(source: dict[str, str]) -> str:
-    """By which it was converted; of a model that this version does not know, in words."""
+def _command(source: dict[str, str], backbone: dict[str, Any]) -> str:
+    """By which it was converted; of a model that this version does not know, with KIND in place of its name."""
     kinds = [kind for kind, published in PUBLISHED.items() if published.name == source["model"]]
-    return f"hf-hyperbolic backbone {kinds[0] if kinds else 'KIND'} {source['file']} OUT"
+    words = ["hf-hyperbolic backbone", kinds[0] if kinds else "KIND", source["file"], "OUT"]
+    heads = backbone.get("num_attention_heads")
+    if heads != PUBLISHED_HEADS.get(backbone.get("hidden_size", 0)):
+        words.append(f"--heads {heads}")
+    return " ".join(words)

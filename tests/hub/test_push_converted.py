@@ -54,7 +54,8 @@ def test_the_card_says_where_the_weights_came_from(converted, published, hub):
     text = files["README.md"].decode()
     for said in (
         "MERU", "facebookresearch/meru", "arXiv:2304.09172", "meru_vit_s.pth", sha256(published),
-        "hf-hyperbolic backbone meru meru_vit_s.pth OUT", "**Others trained these weights**", "not evaluated",
+        f"hf-hyperbolic backbone meru meru_vit_s.pth OUT --heads {HEADS}\n", "**Others trained these weights**",
+        "not evaluated",
         "The text is the general side", "hyperbolic space of curvature −0.4", "the text tower (4 tensors",
         done.revision,
     ):  # fmt: skip
