@@ -17,13 +17,14 @@ import torch
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, PreTrainedConfig
 
+from hf_hyperbolic.checkpoint_names import check_checkpoint_name
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.data.crops import CropMode, crop
 from hf_hyperbolic.data.images import to_rgb
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
-from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS, model_type
+from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS
 
 Box = Sequence[float] | np.ndarray
 # what a run was told, and of a model that others trained, where it came from and by what it ranks
@@ -100,8 +101,8 @@ class ImageEncoder:
             **hub: `revision`, `token`, `cache_dir`, ... of the Hub.
 
         Raises:
-            FileNotFoundError: a path that is not there.
-            OSError: no such model on the Hub, or no weights.
+            FileNotFoundError: a path that is not there, or no such model on the Hub.
+            OSError: a folder without weights.
             ValueError: the checkpoint has no vision tower, or the device is not to be had.
         """
         unknown = sorted(set(hub) - set(HUB_ARGUMENTS))
@@ -110,13 +111,16 @@ class ImageEncoder:
         name = os.fspath(name_or_path)
         if os.path.isdir(name):
             name = os.path.abspath(name)
-            if not (Path(name) / "config.json").exists():
-                raise FileNotFoundError(f"{name} holds no model (config.json): give a checkpoint folder, {_EXAMPLE}")
-        elif os.path.isabs(name) or name.startswith(".") or name.count("/") > 1:
+        check_checkpoint_name(name, cache_dir=hub.get("cache_dir"), revision=hub.get("revision"))
+        try:
+            model = _load_model(name, dtype=dtype, **hub)
+        except OSError as error:
+            if os.path.isdir(name):
+                raise
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]  # which need not name the model
             raise FileNotFoundError(
-                f"{name}: no such folder; give a checkpoint folder, {_EXAMPLE}, or a name on the Hub"
-            )
-        model = _load_model(name, dtype=dtype, **hub)
+                f"{name}: no such folder here, and as a model of the Hub it cannot be loaded: {said}"
+            ) from error
         try:
             processor = AutoImageProcessor.from_pretrained(name, **hub)
         except (OSError, ValueError):  # a checkpoint without one
@@ -256,13 +260,12 @@ def ranking_measures(settings: Mapping[str, Any], geometry: str | None) -> dict[
     return {direction: settings.get(f"{direction}_measure") or default for direction in ("children", "parents")}
 
 
-_EXAMPLE = "such as outputs/demo/best"
-
-
 def _load_model(name: str, **kwargs: Any) -> HyperbolicCLIPVisionModel | PlainVisionModel:
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
     kwargs["use_safetensors"] = True  # no pickle, whoever named the checkpoint
-    if model_type(name, **hub) == HyperbolicCLIPVisionConfig.model_type:
+    # not `model_type`: where the Hub cannot be reached, asking it again takes as long again
+    found = PreTrainedConfig.get_config_dict(name, **hub)[0].get("model_type")
+    if found == HyperbolicCLIPVisionConfig.model_type:
         return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
     return load_plain(name, **kwargs)
 

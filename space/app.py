@@ -268,7 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         source = open_source(options.model, options.index, options.images, options.work)
     except (OSError, ValueError, NothingToServeError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     launch(build(Demo(Answers(source.index, source.images))), server_port=options.port)
     return 0

@@ -13,15 +13,15 @@ from sources import HERE, open_source
 
 from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.hub.index_folder import write_index_folder
+from hf_hyperbolic.hub.run import TrainedModel
 
 _OWN = ("*.py", "*.js", "*.css", "README.md", "requirements.txt")
-_MODEL = ("*.json", "*.safetensors")
 
 
 def assemble(model: Path, work: Path, output: Path) -> None:
     """
     Args:
-        model: checkpoint folder.
+        model: checkpoint folder, or a run, whose best model is taken.
         work: where scenes are drawn and an index is built, as of `open_source`.
         output: folder of the Space; one that is there is replaced.
 
@@ -30,14 +30,20 @@ def assemble(model: Path, work: Path, output: Path) -> None:
     """
     if output.exists() and not (output / "app.py").exists():
         raise ValueError(f"{output} is there and is no Space: give another folder")
-    index = open_source(str(model), None, None, work).index
+    found = TrainedModel.find(model)
+    index = open_source(str(found.folder), None, None, work).index
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".space-", dir=output.parent))
     try:
         _copy(HERE, aside, _OWN)
         package = HERE.parent / "hf_hyperbolic"
         shutil.copytree(package, aside / "hf_hyperbolic", ignore=shutil.ignore_patterns("__pycache__"))
-        _copy(model, aside / "model", _MODEL)
+        (aside / "model").mkdir()
+        for name, content in found.public_files().items():  # settings without the paths of this machine
+            if isinstance(content, str):
+                (aside / "model" / name).write_text(content, encoding="utf-8")
+            elif content.suffix != ".py":  # the package is there
+                shutil.copyfile(content, aside / "model" / name)
         (aside / "index").mkdir()
         # under a name that says where it lies in the Space
         write_index_folder(index.folder, aside / "index", "index", "space/model", thumbnails=True)
@@ -64,7 +70,7 @@ def _copy(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder, or a run")
     parser.add_argument("--work", type=Path, default=Path("outputs/space"), help="where the index is built")
     parser.add_argument("--output", type=Path, default=Path("outputs/space/hub"), help="folder of the Space")
     options = parser.parse_args()
@@ -73,7 +79,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {options.output}: hf upload USER/NAME {options.output} --repo-type space")
+    print(f"wrote {options.output}; publish it: hf-hyperbolic space push {options.output} USER/NAME")
     return 0
 
 

@@ -48,7 +48,7 @@ def open_source(model: str | None, index: str | None, images: str | None, work: 
     if model is None and (here / "model").is_dir():
         model = str(here / "model")
     if index is not None:
-        opened = Index.open(_index_folder(index), model)
+        opened = Index.open(index, model)
     elif model is not None:
         opened = _build(model, work)
     else:
@@ -58,14 +58,6 @@ def open_source(model: str | None, index: str | None, images: str | None, work: 
     opened.encoder  # noqa: B018  # loaded now rather than with the first question
     folder = Path(images) if images else here / "images"
     return Source(opened, folder if folder.is_dir() else None)
-
-
-def _index_folder(index: str) -> str:
-    if Path(index).is_dir() or index.count("/") != 1 or index.startswith((".", "/")):
-        return index
-    from huggingface_hub import snapshot_download
-
-    return snapshot_download(index, repo_type="dataset")
 
 
 def _build(model: str, work: Path) -> Index:

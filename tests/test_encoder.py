@@ -186,6 +186,8 @@ def test_without_an_image_processor_channel_means_are_clips(tmp_path):
 def test_what_is_no_checkpoint(tmp_path, checkpoint):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         ImageEncoder.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"^me/nothing: no such folder here, and as a model of the Hub .*$"):
+        ImageEncoder.from_pretrained("me/nothing", local_files_only=True)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"holds no model \(config\.json\)"):
         ImageEncoder.from_pretrained(tmp_path / "empty")

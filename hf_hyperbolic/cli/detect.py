@@ -128,6 +128,9 @@ def load_detector(model: str, device: str | None) -> object:
         MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING,
     )
 
+    from hf_hyperbolic.checkpoint_names import check_checkpoint_name
+
+    check_checkpoint_name(model)
     config = type(AutoConfig.from_pretrained(model))
     if config in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING:
         return pipeline("zero-shot-object-detection", model=model, device=device)

@@ -4,7 +4,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", help="folder of an index, as `index build` writes it")
+    parser.add_argument("index", help="folder of an index, as `index build` writes it, or its name on the Hub")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--path", help="folder of an embedded collection")
     place.add_argument("--url", help="address of a Qdrant server, http://localhost:6333 for instance")

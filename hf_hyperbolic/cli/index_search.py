@@ -10,7 +10,7 @@ _ON_SHEET = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", help="folder of an index, as `index build` writes it")
+    parser.add_argument("index", help="folder of an index, as `index build` writes it, or its name on the Hub")
     parser.add_argument("image", help="the query, an image file")
     parser.add_argument(
         "--direction",

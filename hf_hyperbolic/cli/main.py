@@ -44,6 +44,9 @@ COMMANDS = {
     "metric": {
         "push": ("hf_hyperbolic.cli.push_metric", "publish the metric hier_ot as a Space on the Hugging Face Hub"),
     },
+    "space": {
+        "push": ("hf_hyperbolic.cli.push_space", "publish the web demo as a Space on the Hugging Face Hub"),
+    },
 }
 # commands of no group
 SINGLE = {"push": ("hf_hyperbolic.cli.push_model", "publish a trained run on the Hugging Face Hub, with its card")}
@@ -53,6 +56,7 @@ GROUPS = {
     "backbone": "make a model of a checkpoint that others published",
     "export": "write a trained model for other programs",
     "metric": "the metric of label transport",
+    "space": "the web demo",
 }
 _INTERRUPTED = 130
 

@@ -11,7 +11,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Weights (safetensors), configuration, code, image processor, settings, pictures and a card that is made from "
         "the files of the run. Stopped or killed, the same command goes on where it ended. Log in by `hf auth login`."
     )
-    parser.add_argument("source", metavar="run_or_model", help="--output_dir of training/train.py, or a model's folder")
+    parser.add_argument(
+        "source",
+        metavar="run_or_model",
+        help="--output_dir of training/train.py, or the folder of a model, trained or converted",
+    )
     add_target_arguments(parser)
     parser.add_argument("--which", choices=("best", "final"), default="best", help="of a run (default: %(default)s)")
     parser.add_argument(
@@ -49,10 +53,12 @@ def run(options: argparse.Namespace) -> int:
     done = push_model(options.source, target(options), facts, options.which, options.evaluation, options.dry_run)
     for reason in done.left_out:
         print(f"not on the card: {reason}", file=sys.stderr)
-    if not done.evaluated:
+    if not done.evaluated and not done.converted:
         print("the card says that the model was not evaluated: run training/evaluate.py first", file=sys.stderr)
     if license == UNKNOWN_LICENSE:
         print("the card says that the license is unknown: state it by --license", file=sys.stderr)
+    if done.converted:
+        print("others trained these weights: publish them only where their license allows it", file=sys.stderr)
     print_where(options, done.where)
     if done.revision:
         print(f'pin it: revision="{done.revision}", code_revision="{done.revision}"')

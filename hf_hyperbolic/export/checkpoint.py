@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedConfig
 
 from hf_hyperbolic import __version__
+from hf_hyperbolic.checkpoint_names import check_checkpoint_name
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.ranking_scores import SIMILARITY_SHARE
-from hf_hyperbolic.vision_backbone import model_type
 
 
 def load_checkpoint(checkpoint: str | os.PathLike[str]) -> ImageEncoder:
@@ -24,7 +25,9 @@ def load_checkpoint(checkpoint: str | os.PathLike[str]) -> ImageEncoder:
         OSError: no such model on the Hub, or no weights.
         ValueError: a model of another kind, or weights that are not finite.
     """
-    mine, found = HyperbolicCLIPVisionConfig.model_type, model_type(checkpoint)
+    check_checkpoint_name(checkpoint)
+    mine = HyperbolicCLIPVisionConfig.model_type
+    found = PreTrainedConfig.get_config_dict(checkpoint)[0].get("model_type")
     if found not in (None, mine):
         raise ValueError(
             f"{checkpoint} holds a model of type {found!r}, not one of this library ({mine!r}): such models are "

@@ -63,6 +63,23 @@ def front_matter(model: TrainedModel, evaluations: Sequence[Evaluation], facts: 
     )
 
 
+def converted_front_matter(facts: CardFacts, paper: str) -> ModelCardData:
+    """The front matter of a model that was converted from what others published: nothing of training, no figures.
+
+    Args:
+        facts: see there.
+        paper: of the authors of the weights, `"arXiv:2304.09172"`.
+    """
+    return ModelCardData(
+        license=facts.license or UNKNOWN_LICENSE,
+        library_name="transformers",
+        pipeline_tag="image-feature-extraction",
+        tags=[*(tag for tag in _TAGS if not tag.startswith("arxiv:")), paper.lower()],
+        datasets=list(dict.fromkeys(facts.datasets)) or None,
+        model_name=facts.repo_id.rpartition("/")[2],
+    )
+
+
 def _results(evaluation: Evaluation) -> list[EvalResult]:
     name = data_name(evaluation.data)
     return [

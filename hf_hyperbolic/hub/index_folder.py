@@ -33,11 +33,9 @@ Embeddings of {rows:,} images and boxes by [{model}](https://huggingface.co/{mod
 are of: {sources}. {thumbnails}
 
 ```python
-from huggingface_hub import snapshot_download
-
 from hf_hyperbolic.retrieval import Index
 
-index = Index.open(snapshot_download("{repo_id}", repo_type="dataset"))
+index = Index.open("{repo_id}")  # fetched once; revision= pins a commit
 print(index.parents("street.jpg", k=5, box=(20, 60, 90, 150)))  # what is this a part of?
 print(index.children("street.jpg", k=5))  # what is inside this?
 ```

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from hf_hyperbolic.hub.converted_card import converted_card
 from hf_hyperbolic.hub.evaluations import Evaluation
 from hf_hyperbolic.hub.front_matter import CardFacts
 from hf_hyperbolic.hub.model_card import model_card
@@ -51,8 +52,11 @@ def write_model_folder(model: TrainedModel, evaluations: Sequence[Evaluation], f
 def write_card(
     model: TrainedModel, evaluations: Sequence[Evaluation], facts: CardFacts, figures: Figures, folder: Path
 ) -> None:
-    """Writes the card alone, for a folder that has the rest."""
-    text = model_card(model, evaluations, facts, figures.training, figures.disk)
+    """Writes the card alone, for a folder that has the rest; that of a converted model has no figures."""
+    if model.conversion:
+        text = converted_card(model, facts)
+    else:
+        text = model_card(model, evaluations, facts, figures.training, figures.disk)
     (folder / CARD).write_text(text, encoding="utf-8")
 
 

@@ -40,7 +40,7 @@ def push_data(folder: str | Path, target: Target, dry_run: str | Path | None = N
     def write(staged: Path) -> None:
         (staged / "data").mkdir()
         for file in sorted((root / "data").glob("*.parquet")):
-            _link(file, staged / "data" / file.name)
+            link(file, staged / "data" / file.name)
         # the card shows how to load it, by the name it has here
         text = (root / CARD).read_text(encoding="utf-8")
         named = text.replace(f'load_dataset("{root.absolute().name}")', f'load_dataset("{target.repo_id}")')
@@ -48,7 +48,7 @@ def push_data(folder: str | Path, target: Target, dry_run: str | Path | None = N
         if (root / PLOT).is_file():
             shutil.copyfile(root / PLOT, staged / PLOT)
 
-    return _push(target, DATA, write, dry_run)
+    return push_staged(target, DATA, write, dry_run)
 
 
 def push_index(
@@ -77,7 +77,7 @@ def push_index(
         OSError: as `open_repository` and `push_folder`.
     """
     target.check()
-    return _push(
+    return push_staged(
         target,
         INDEX,
         lambda staged: write_index_folder(Path(folder), staged, target.repo_id, model, thumbnails),
@@ -108,10 +108,11 @@ def push_metric(target: Target, dry_run: str | Path | None = None) -> str:
             if file.suffix in (".py", ".md", ".txt"):
                 shutil.copyfile(file, staged / file.name)
 
-    return _push(target, METRIC, write, dry_run)
+    return push_staged(target, METRIC, write, dry_run)
 
 
-def _push(target: Target, kind: Kind, write: Callable[[Path], None], dry_run: str | Path | None) -> str:
+def push_staged(target: Target, kind: Kind, write: Callable[[Path], None], dry_run: str | Path | None) -> str:
+    """Pushes what `write` fills a folder with, or writes it to the folder of a dry run; returns where it went."""
     target.check()
     if dry_run is not None:
         write_dry_run(Path(dry_run), write)
@@ -123,7 +124,7 @@ def _push(target: Target, kind: Kind, write: Callable[[Path], None], dry_run: st
     return commit.pr_url or commit.commit_url
 
 
-def _link(file: Path, place: Path) -> None:
+def link(file: Path, place: Path) -> None:
     """The same file at another place: a link where both lie on one disk, else a copy."""
     try:
         place.hardlink_to(file)

@@ -21,12 +21,14 @@ class Pushed:
         revision: commit to pin; None for a pull request.
         left_out: why evaluations are not on the card.
         evaluated: whether the card has any figure.
+        converted: whether it is of a model that others trained.
     """
 
     where: str
     revision: str | None
     left_out: list[str]
     evaluated: bool
+    converted: bool = False
 
 
 def push_model(
@@ -47,7 +49,7 @@ def push_model(
         target: where it goes.
         facts: for the card.
         which: of a run, "best" or "final".
-        evaluations: folders of training/evaluate.py; without any, those of the run.
+        evaluations: folders of training/evaluate.py; without any, those of the run. None for a converted model.
         dry_run: write the folder there and push nothing; it must not be there yet, or be of an earlier dry run.
 
     Raises:
@@ -57,22 +59,26 @@ def push_model(
     """
     target.check()
     model = TrainedModel.find(path, which)
-    found, left_out = find_evaluations(model, evaluations)
+    if model.conversion and evaluations:
+        raise ValueError(
+            f"{model.folder} is converted from what others trained, and its card has no figures: leave --evaluation out"
+        )
+    found, left_out = ([], []) if model.conversion else find_evaluations(model, evaluations)
     facts = replace(facts, left_out=left_out)
     if dry_run is not None:
         write_dry_run(Path(dry_run), lambda folder: write_model_folder(model, found, facts, folder))
-        return Pushed(str(dry_run), None, left_out, bool(found))
+        return Pushed(str(dry_run), None, left_out, bool(found), bool(model.conversion))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model_folder(model, found, facts, folder)
         api = open_repository(target, MODEL, folder)
         if target.create_pr:
             commit = push_folder(api, target, MODEL, folder)
-            return Pushed(commit.pr_url or commit.commit_url, None, left_out, bool(found))
+            return Pushed(commit.pr_url or commit.commit_url, None, left_out, bool(found), bool(model.conversion))
         rest = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
         rest.remove(CARD)
         push_folder(api, target, MODEL, folder, rest)
         revision = last_commit(api, target, MODEL, rest)
         write_card(model, found, replace(facts, revision=revision), figures_in(folder), folder)
         commit = push_folder(api, target, MODEL, folder)
-    return Pushed(commit.commit_url, revision, left_out, bool(found))
+    return Pushed(commit.commit_url, revision, left_out, bool(found), bool(model.conversion))

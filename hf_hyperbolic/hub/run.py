@@ -69,11 +69,6 @@ class TrainedModel:
             raise ValueError(f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}")
         if not any(self.folder.glob("*.safetensors")):
             raise FileNotFoundError(f"{self.folder} holds no weights in safetensors, and nothing else is pushed")
-        if (self.folder / CONVERSION_FILE).is_file():
-            raise ValueError(
-                f"{self.folder} holds weights that others trained ({CONVERSION_FILE}), and the card is one of models "
-                "trained here: publish it, where their license allows, by `hf upload` with a card of your own"
-            )
         code = {f"{name.partition('.')[0]}.py" for name in self.config.get("auto_map", {}).values()}
         missing = sorted(name for name in code if not (self.folder / name).is_file())
         if missing or not code:
@@ -92,6 +87,12 @@ class TrainedModel:
         """What the run was told; empty where that was not kept."""
         file = self.folder / TrainArguments.FILE
         return read_json(file) if file.is_file() else {}
+
+    @cached_property
+    def conversion(self) -> dict[str, Any]:
+        """Of a model converted from what others published, where it came from; empty for one trained here."""
+        file = self.folder / CONVERSION_FILE
+        return read_json(file) if file.is_file() and not self.settings else {}
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -117,7 +118,7 @@ class TrainedModel:
     def public_files(self) -> dict[str, Path | str]:
         """Name -> file to copy, or text, of what travels: JSON files without the paths of this machine."""
         files: dict[str, Path | str] = {file.name: file for file in (*self.weights, *self.code)}
-        for name in ("model.safetensors.index.json", "preprocessor_config.json"):
+        for name in ("model.safetensors.index.json", "preprocessor_config.json", CONVERSION_FILE):
             if (self.folder / name).is_file():
                 files[name] = self.folder / name
         files["config.json"] = as_json(without_paths(self.config))

@@ -13,6 +13,7 @@ from hf_hyperbolic import lorentz
 from hf_hyperbolic.data.images import decode
 from hf_hyperbolic.retrieval.encoders import Box, Encoder
 from hf_hyperbolic.retrieval.index_filter import Competing, Where
+from hf_hyperbolic.retrieval.index_hub import index_folder
 from hf_hyperbolic.retrieval.index_manifest import Manifest
 from hf_hyperbolic.retrieval.index_results import Found, Results
 from hf_hyperbolic.retrieval.index_rows import IndexRows
@@ -34,19 +35,25 @@ class Index(IndexRows):
         self._competing = Competing(self.tables)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], encoder: Encoder | str | os.PathLike[str] | None = None) -> "Index":
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        encoder: Encoder | str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+    ) -> "Index":
         """Reads the manifest and no more: shards are mapped, and the model is loaded, when they are first needed.
 
         Args:
-            path: folder of the index.
+            path: folder of the index, or its name on the Hub, from where it is fetched once; a folder goes first.
             encoder: the model that made it, or its folder or name on the Hub; None for the one the index names.
+            revision: branch, tag or commit of an index on the Hub; None for main.
 
         Raises:
-            FileNotFoundError: there is no index.
+            FileNotFoundError: there is no index, neither here nor on the Hub.
             IndexFileError: a file of it is missing, cut short, damaged or of something else; names it.
             ModelMismatchError: `encoder` is another model than the one that made it, or its curvature another.
         """
-        folder = Path(path).absolute()
+        folder = index_folder(path, revision)
         manifest = Manifest.read(folder)
         if encoder is not None and not isinstance(encoder, str | os.PathLike):
             manifest.model.check(encoder, folder)

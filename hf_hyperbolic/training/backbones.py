@@ -15,6 +15,7 @@ from transformers import (
     ResNetConfig,
 )
 
+from hf_hyperbolic.checkpoint_names import check_checkpoint_name
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
@@ -72,14 +73,10 @@ def check_path(backbone: str) -> None:
     Raises:
         FileNotFoundError: it can be no name on the Hub, and there is no such folder or it holds no model.
     """
-    is_path = Path(backbone).is_absolute() or backbone.startswith(".") or backbone.count("/") > 1
-    if Path(backbone).is_dir() and not (Path(backbone) / "config.json").exists():
-        raise FileNotFoundError(f"--backbone {backbone} holds no model (config.json)")
-    if is_path and not Path(backbone).is_dir():
-        raise FileNotFoundError(
-            f"--backbone {backbone}: no such folder; give one that transformers loads, a name on the Hub, or one of "
-            f"{', '.join(FROM_SCRATCH)}"
-        )
+    try:
+        check_checkpoint_name(backbone, f"one of {', '.join(FROM_SCRATCH)}")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--backbone {error}") from None
 
 
 def build_processor(args: RunArguments) -> CLIPImageProcessorPil:

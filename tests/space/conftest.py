@@ -3,10 +3,13 @@ them."""
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
 import urllib.request
+import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -75,29 +78,46 @@ def hostile(tmp_path_factory):
     (place / "bomb.gif").write_bytes(
         b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\xff\xff\xff\xff\0\2\2L\1\0;"
     )
+    # a few hundred kilobytes of text chunk that unpack to 100 MB
+    bomb = zlib.compress(b"\0" * 100_000_000, 9)
+    chunk = b"zTXtComment\0\0" + bomb
+    text = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    content = (place / "whole.png").read_bytes()
+    (place / "text_bomb.png").write_bytes(content[:33] + text + content[33:])  # behind the header
+    # a header that promises 16,383 x 16,383 pixels
+    (place / "bomb.webp").write_bytes(b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f\xfe\xbf\xff\x0f" + b"\0" * 13)
     (place / "script.ps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
     Image.new("L", (20, 20)).save(place / "scan.tiff")
     return {file.name: file for file in place.iterdir() if not file.name.startswith("whole")}
 
 
 @pytest.fixture(scope="session")
-def server(index_folder, tmp_path_factory):
+def uploads(tmp_path_factory):
+    """Where the demo keeps what was sent."""
+    return tmp_path_factory.mktemp("server") / "uploads"
+
+
+@pytest.fixture(scope="session")
+def server(index_folder, uploads):
     """Address of the demo, started as a person starts it, without a network."""
     pytest.importorskip("gradio")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = tmp_path_factory.mktemp("server")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(place / "uploads")}
+    port = free_port()
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(uploads)}
     environment.pop("MODEL", None)
     environment["PYTHONPATH"] = os.pathsep.join([str(SPACE.parent), environment.get("PYTHONPATH", "")])
     command = [sys.executable, str(SPACE / "app.py"), "--index", str(index_folder), "--port", str(port)]
-    address = f"http://127.0.0.1:{port}"
-    with open(place / "log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    with started(command, f"http://127.0.0.1:{port}", uploads.parent / "log", env=environment) as address:
+        yield address
+
+
+@contextmanager
+def started(command, address, log, **more):
+    """A demo that runs until the block ends; waits for its page."""
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, **more)
     try:
         for _ in range(600):
-            assert process.poll() is None, (place / "log").read_text()
+            assert process.poll() is None, log.read_text()
             try:
                 urllib.request.urlopen(address, timeout=60).read()
                 break
@@ -107,3 +127,9 @@ def server(index_folder, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(30)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -1,5 +1,6 @@
 """Which model and index are served, and a folder that is a whole Space."""
 
+import inspect
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import sources
 import yaml
+from huggingface_hub import SpaceCard, SpaceCardData
+from huggingface_hub.utils import validate_repo_id
 from sources import NothingToServeError, open_source
 
 ROOT = Path(__file__).parents[2]
@@ -74,21 +77,44 @@ def test_an_assembled_space_needs_nothing_else(index_folder, tmp_path, monkeypat
 
 
 def test_front_matter_is_what_the_hub_asks_for():
-    readme = (ROOT / "space" / "README.md").read_text(encoding="utf-8")
-    head = yaml.safe_load(readme.split("---")[1])
+    text = (ROOT / "space" / "README.md").read_text(encoding="utf-8")
+    head = yaml.safe_load(text.split("---")[1])
+    asked = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license",
+             "short_description", "models", "datasets", "tags", "pinned"}  # fmt: skip
+    assert set(head) == asked
     assert head["sdk"] == "gradio"
     assert (ROOT / "space" / head["app_file"]).exists()
     assert re.search(f"^gradio=={head['sdk_version']}$", (ROOT / "constraints.txt").read_text(), flags=re.M)
     assert head["python_version"] == "3.11"
     assert head["license"] == "apache-2.0"
-    assert len(head["short_description"]) <= 60
-    assert isinstance(head["models"], list)
-    assert head["tags"]
+    # the colours and lengths that the Hub takes
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {head["colorFrom"], head["colorTo"]} <= colours
+    assert 0 < len(head["short_description"]) <= 60
+    assert len(head["title"]) <= 60
+    assert len(head["emoji"]) == 1
+    assert ord(head["emoji"]) > 0x2000
+    assert head["pinned"] is False
+    # huggingface_hub reads it, finds nothing that it does not know but what the Hub documents beside, and gives it back
+    card = SpaceCard(text)
+    known = set(inspect.signature(SpaceCardData.__init__).parameters)
+    assert set(head) - known <= {"emoji", "colorFrom", "colorTo", "short_description", "pinned"}
+    assert card.data.to_dict() == head
+    assert yaml.safe_load(str(card).split("---")[1]) == head
+    for name in ("models", "datasets", "tags"):
+        assert isinstance(head[name], list)
+        for entry in head[name]:
+            assert isinstance(entry, str)
+            if name != "tags":
+                validate_repo_id(entry)
 
 
-def test_requirements_are_those_of_the_package():
+def test_requirements_are_those_of_the_package_in_the_versions_that_were_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "space" / "requirements.txt").read_text().splitlines()
+    pinned = [line.lower() for line in lines if not line.startswith(("#", "--"))]
     # the Space brings Gradio itself, in the version of its front matter
     extra = [name for name in project["optional-dependencies"]["space"] if not name.startswith("gradio")]
-    assert sorted(line for line in lines if not line.startswith("#")) == sorted(project["dependencies"] + extra)
+    needed = {re.split("[>=]", line)[0].lower() for line in project["dependencies"] + extra}
+    assert {line.partition("==")[0] for line in pinned} == needed
+    assert set(pinned) <= set((ROOT / "constraints.txt").read_text().lower().splitlines())

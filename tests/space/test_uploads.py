@@ -11,6 +11,8 @@ SENTENCES = {
     "huge.jpg": "larger than 10 MB",
     "many_pixels.png": "more than 40 million pixels",
     "bomb.gif": "more than 40 million pixels",
+    "bomb.webp": "more than 40 million pixels",
+    "text_bomb.png": "damaged",
     "drawing.svg": "not a picture that can be read",
     "drawing.png": "not a picture that can be read",
     "text.png": "not a picture that can be read",
