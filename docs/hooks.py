@@ -16,12 +16,18 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pymdownx.slugs import slugify
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = "repository/"
 _LINK = re.compile(r"(?P<before>\]\()(?P<to>[^)\s#:]+)(?P<after>#[^)\s]*)?(?=\))")
 _SETTINGS = re.compile(r"^<!-- settings: (.+) -->$", re.M)
 _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    config.mdx_configs["toc"]["slugify"] = slugify(case="lower")  # anchors as GitHub makes them
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -62,7 +62,10 @@ def workplace(prepared, tmp_path, monkeypatch):
 
 
 def runs_anything(page: str) -> bool:
-    return any(block.reason is None and block.language in RUN for block in blocks(page))
+    try:
+        return any(block.reason is None and block.language in RUN for block in blocks(page))
+    except AssertionError:  # which its test then tells
+        return True
 
 
 @pytest.mark.slow
@@ -133,7 +136,9 @@ def test_a_block_that_fails_fails_at_its_line(tmp_path, monkeypatch):
     assert (str(error.traceback[-1].path), error.traceback[-1].lineno + 1) == ("p.md", 5)
     with pytest.raises(AssertionError, match=r"p.md:2: hf-hyperbolic data inspect nowhere .*status 2"):
         run_blocks(blocks("p.md", "```bash\nhf-hyperbolic data inspect nowhere --split val\n```\n"))
-    assert run_blocks(blocks("p.md", "```python\na = 1\n```\n<!-- not run: x -->\n```python\na = 2\n```\n"))["a"] == 1
+    assert (
+        run_blocks(blocks("p.md", "```python\na = 1\n```\n<!-- not run: later -->\n```python\na = 2\n```\n"))["a"] == 1
+    )
 
 
 def understand_mention(words: list[str]) -> None:
@@ -146,14 +151,20 @@ def understand_mention(words: list[str]) -> None:
         or (len(names) == 2 and names[1] in COMMANDS.get(names[0], ()))
     ):
         return
-    understand(words)
+    if words[:2] == ["accelerate", "launch"] and not any(word.endswith(".py") for word in words):
+        words = [*words, "training/train.py"]
+    try:
+        understand(words)
+    except SystemExit as end:
+        if end.code:  # not what --help ends with
+            pytest.fail(f"{' '.join(words)}: {end}")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_in_the_text_are_understood(page, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text_of(page), flags=re.M | re.S)):
-        if re.match(r"(hf-hyperbolic|accelerate launch|python|make) \S", code) and "..." not in code:
+        if re.match(r"([A-Z_]+=\S+ )?(hf-hyperbolic|accelerate launch|python|make) \S", code) and "..." not in code:
             understand_mention(commands(code)[0])
 
 

@@ -1,4 +1,4 @@
-"""The site leaves nothing out: every page is in its menu, every public name in the reference, no message is invented."""
+"""The site leaves nothing out: pages are in its menu, public names in the reference, and no message is invented."""
 
 import ast
 import importlib

@@ -1,8 +1,8 @@
 """The pictures of docs/idea.md: `python -m hf_hyperbolic.report.idea --output docs/idea`.
 
-A dozen points of the hyperbolic plane of curvature -1, placed by hand as a trained model would like them: wholes near the
-origin, their parts behind them. All else, every angle, distance, shade, line and order, is computed from these points by
-`hf_hyperbolic.lorentz` and `hf_hyperbolic.retrieval.scores`, the functions that rank in earnest.
+A few points of the hyperbolic plane of curvature -1, placed by hand as a trained model would like them: wholes near
+the origin, their parts behind them. All else, every angle, distance, shade, line and order, is computed from these
+points by `hf_hyperbolic.lorentz` and `hf_hyperbolic.retrieval.scores`, the functions that rank in earnest.
 """
 
 import argparse
