@@ -60,7 +60,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def _move(files: Files, source: str, name: str, place: str, url: str) -> None:
     file = files.get_file_from_path(source)
     assert file is not None, f"docs/{source} is missing"
-    file.name, file.dest_uri, file.url = name, place, url  # type: ignore[misc]
+    file.name, file.dest_uri, file.url = name, place, url
 
 
 def _links(text: str, here: str) -> list[str]:
@@ -116,5 +116,5 @@ def _row(name: str, kind: str, value: Any) -> str:
         text = given["metadata"].values[0]
         # names of choices within an f-string are left to --help
         parts = text.values if isinstance(text, ast.JoinedStr) else [text]
-        help_ = "".join(part.value if isinstance(part, ast.Constant) else "…" for part in parts)
+        help_ = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
     return f"| `--{name}` | {shown} | {help_.replace('|', '/').replace('<', '&lt;')} |"
