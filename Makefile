@@ -2,6 +2,7 @@
 # make space  the web demo: trains the demo's model if there is none, builds an index, starts on port 7860
 # make test   the test suite
 # make check  lint, format, types
+# make docs   the documentation site, into site/; make docs-serve shows it while it is written, on port 8000
 # Each makes its own virtual environment first.
 VENV ?= .venv
 PYTHON ?= python3
@@ -13,7 +14,7 @@ THREADS := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 	--num_cpu_threads_per_process $(THREADS)
 
-.PHONY: demo train space test check format clean
+.PHONY: demo train space test check format docs docs-serve clean
 
 demo: $(VENV)/.demo
 	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
@@ -41,8 +42,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# a link that leads nowhere, an unknown name or a page outside the menu is an error
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+docs-serve: $(VENV)/.docs
+	$(BIN)/python -m mkdocs serve
+
 clean:
-	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +62,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.space: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e ".[demo,space]"
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[docs]"
+	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e ".[dev,demo,space]"

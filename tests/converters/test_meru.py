@@ -1,8 +1,6 @@
 import json
 import math
 import os
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from page_blocks import blocks, run_blocks
 from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel
@@ -245,21 +244,13 @@ def test_its_vit_is_a_backbone_to_train_from(file, checkpoint, tmp_path):
 def test_the_page_is_what_happens(tmp_path, monkeypatch, capsys):
     from hf_hyperbolic.data.scenes import write_scenes
 
-    text = (Path(__file__).parents[2] / "docs" / "converters.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(bash|python)\n(.*?)^```", text, flags=re.M | re.S)
     monkeypatch.chdir(tmp_path)
     write_scenes("outputs/scenes", "test", 3, size=64)
+    for split in ("train", "val"):
+        write_scenes("photos", split, 8, size=64)
     for name in ("meru_vit_l.pth", "hycoclip_vit_s.pth"):
         torch.save(make_checkpoint(384), name)
-    names: dict = {}
-    for language, code in blocks:
-        if language == "python":
-            exec(compile(code, "docs/converters.md", "exec"), names)
-            continue
-        for line in code.splitlines():
-            program, *arguments = shlex.split(line, comments=True)
-            if program == "hf-hyperbolic":
-                assert main(arguments) == 0
+    names = run_blocks(blocks("docs/converters.md"))
     assert names["encoder"].measures == {"children": "distance", "parents": "distance"}
     manifest = json.loads(Path("outputs/hycoclip-index/manifest.json").read_text())
     assert manifest["model"]["measures"] == {"children": "distance", "parents": "distance"}

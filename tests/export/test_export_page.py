@@ -2,27 +2,20 @@
 
 import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
+from page_blocks import blocks, run_blocks
 from small_models import save, small_model
 
-from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.data.scenes import write_scenes
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.retrieval import scores
 
-TEXT = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.slow
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.M | re.S)
 
 
 def test_the_page(tmp_path, monkeypatch, capsys):
@@ -33,20 +26,13 @@ def test_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     save(small_model(), tmp_path / "outputs" / "demo" / "best", similarity_weight=2.0)
     write_scenes(tmp_path / "outputs" / "scenes", "test", 20)
-    lines = [shlex.split(line) for block in blocks("bash") for line in block.splitlines()]
-    commands = [line[1:] for line in lines if line[0] == "hf-hyperbolic"]
-    assert len(commands) == 2
-    for command in commands:
-        assert main(command) == 0
-    names: dict = {}
-    for code in blocks("python"):
-        exec(compile(code, "docs/export.md", "exec"), names)
+    names = run_blocks(blocks("docs/export.md"))
     assert names["embeds"].shape == (1, 16)
 
     packages = Path(os.environ.get("NODE_PATH", "")) / "@huggingface/transformers"
     if not shutil.which("node") or not packages.is_dir():
         pytest.skip("all but the JavaScript ran: that needs node, and NODE_PATH with @huggingface/transformers")
-    (script,) = blocks("js")
+    (script,) = (block.code for block in blocks("docs/export.md") if block.language == "js")
     Path("page.mjs").write_text(script.replace("'q8'", "'fp32'") + "console.log(JSON.stringify(embeds));\n")
     Path("node_modules").symlink_to(packages.parents[1].absolute())
     done = subprocess.run(["node", "page.mjs"], capture_output=True, text=True)
