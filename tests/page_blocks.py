@@ -153,7 +153,7 @@ def _understand_script(path: str, arguments: list[str]) -> None:
     from hf_hyperbolic.training.arguments import TrainArguments
     from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 
-    if path == "training/train.py":
+    if path in ("training/train.py", "training/train_with_trainer.py"):
         TrainArguments.parse(arguments)
     elif path == "training/pretrain.py":
         PretrainArguments.parse(arguments)

@@ -88,7 +88,9 @@ def test_settings_tables_show_every_setting():
 
     from hf_hyperbolic.training.arguments import TrainArguments
 
-    table = module.settings_table(["hf_hyperbolic/training/run_arguments.py", "hf_hyperbolic/training/arguments.py"])
+    table = module.settings_table(
+        [f"hf_hyperbolic/training/{name}.py" for name in ("run_arguments", "fine_tuning_arguments", "arguments")]
+    )
     assert set(re.findall(r"^\| `--(\w+)`", table, flags=re.M)) == {field.name for field in fields(TrainArguments)}
     assert "| `--threshold` | 0.8 | share of a box inside another that makes it its child" in table
     assert "| `--seed` | 0 |  |" in table
