@@ -32,6 +32,12 @@ def check_checkpoint_name(name: str | os.PathLike[str], alternative: str = "", *
         raise FileNotFoundError(f"{given}: no such folder, and on the Hub no model of images has such a name; {give}")
 
 
+def not_on_the_hub(name: str, error: OSError) -> FileNotFoundError:
+    """One line for a name that is no folder and cannot be loaded from the Hub; what is said there need not name it."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return FileNotFoundError(f"{name}: no such folder here, and as a model of the Hub it cannot be loaded: {said}")
+
+
 def _is_cached(name: str, hub: dict[str, str | None]) -> bool:
     try:
         found = try_to_load_from_cache(name, "config.json", hub.get("cache_dir"), hub.get("revision"))

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, PreTrainedConfig
 
-from hf_hyperbolic.checkpoint_names import check_checkpoint_name
+from hf_hyperbolic.checkpoint_names import check_checkpoint_name, not_on_the_hub
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.data.crops import CropMode, crop
 from hf_hyperbolic.data.images import to_rgb
@@ -117,10 +117,7 @@ class ImageEncoder:
         except OSError as error:
             if os.path.isdir(name):
                 raise
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]  # which need not name the model
-            raise FileNotFoundError(
-                f"{name}: no such folder here, and as a model of the Hub it cannot be loaded: {said}"
-            ) from error
+            raise not_on_the_hub(name, error) from error
         try:
             processor = AutoImageProcessor.from_pretrained(name, **hub)
         except (OSError, ValueError):  # a checkpoint without one

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedConfig
 
 from hf_hyperbolic import __version__
-from hf_hyperbolic.checkpoint_names import check_checkpoint_name
+from hf_hyperbolic.checkpoint_names import check_checkpoint_name, not_on_the_hub
 from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.ranking_scores import SIMILARITY_SHARE
@@ -27,7 +27,10 @@ def load_checkpoint(checkpoint: str | os.PathLike[str]) -> ImageEncoder:
     """
     check_checkpoint_name(checkpoint)
     mine = HyperbolicCLIPVisionConfig.model_type
-    found = PreTrainedConfig.get_config_dict(checkpoint)[0].get("model_type")
+    try:
+        found = PreTrainedConfig.get_config_dict(checkpoint)[0].get("model_type")
+    except OSError as error:
+        raise not_on_the_hub(str(checkpoint), error) from error
     if found not in (None, mine):
         raise ValueError(
             f"{checkpoint} holds a model of type {found!r}, not one of this library ({mine!r}): such models are "

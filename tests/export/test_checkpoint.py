@@ -26,7 +26,10 @@ def test_euclidean_and_padded(tmp_path):
     assert "pad images to a square" in notes(encoder)[0]
 
 
-def test_no_such_checkpoint(tmp_path):
+def test_no_such_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match=r"^me/nothing: no such folder here, and as a model of the Hub .*$"):
+        load_checkpoint("me/nothing")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         load_checkpoint(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no model"):
