@@ -8,7 +8,6 @@ The loop is all here. A batch is a function of (seed, step), so a run that was c
 with the same weights as one that was not.
 """
 
-import json
 import math
 import shutil
 import sys
@@ -16,28 +15,28 @@ import time
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
-from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
 from hf_hyperbolic.training.embed_crops import embed_crops
-from hf_hyperbolic.training.feeds import Feed, make_feed
+from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
+from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
+from hf_hyperbolic.training.processes import make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.step_guard import StepGuard
 from hf_hyperbolic.training.validation import Validation
 
 
@@ -45,22 +44,19 @@ def save_model(
     model: HyperbolicCLIPVisionModel, args: TrainArguments, processor: CLIPImageProcessorPil, folder: Path
 ) -> None:
     """Writes model, remote code, image processor and settings as one folder, aside and then in place."""
-    aside = folder.with_name(f"writing-{folder.name}")
-    aside.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(aside)
-    processor.save_pretrained(aside)
-    args.save(aside)
-    if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
-        shutil.copyfile(how, aside / how.name)
-    replace_folder(aside, folder)
+    with whole_folder(folder) as aside:
+        model.save_pretrained(aside)
+        processor.save_pretrained(aside)
+        args.save(aside)
+        if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
+            shutil.copyfile(how, aside / how.name)
 
 
+@clear_failures
 def main(argv: list[str] | None = None) -> None:
     args = TrainArguments.parse(sys.argv[1:] if argv is None else argv)
     precision = resolve_precision(args.mixed_precision, args.cpu)
-    accelerator = Accelerator(
-        cpu=args.cpu, mixed_precision=precision, log_with="tensorboard", project_dir=args.output_dir
-    )
+    accelerator = make_accelerator(args, precision)
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)
@@ -125,6 +121,21 @@ def main(argv: list[str] | None = None) -> None:
         total=args.max_steps, initial=progress.step, desc="training", disable=not accelerator.is_local_main_process
     )
     model = accelerator.unwrap_model(prepared)
+    guard = StepGuard(accelerator, model, progress, output, args.max_skipped_steps)
+
+    def validate() -> None:
+        if accelerator.is_main_process:
+            figures = validation(model)
+            record(accelerator, output, figures, progress.step)
+            bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+            if figures["val_score"] > progress.best:
+                progress.best, progress.best_step = figures["val_score"], progress.step
+                save_model(model, args, processor, output / "best")
+        progress.validated = progress.step
+
+    if progress.step % args.eval_steps == 0 and progress.step > progress.validated:
+        validate()  # the run was told to stop at this step, and had no time for it
+    due = False
     prepared.train()
     for batch in feed.loader(progress.step):
         for group in optimizer.param_groups:
@@ -132,6 +143,7 @@ def main(argv: list[str] | None = None) -> None:
         for message in set(batch["broken"]) - broken:
             broken.add(message)
             bar.write(f"skipped {message}")
+        guard.before()
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
         with accelerator.autocast():
             embeds = cache.embed(crops) if cache else embed(crops)
@@ -145,24 +157,21 @@ def main(argv: list[str] | None = None) -> None:
         relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
         loss, parts = objective(model, embeds, masks, args, relations.categories, scenes)
-        if not math.isfinite(parts["loss"]):
-            stop_with_batch(f"the loss is {parts['loss']}", feed, batch, output, accelerator, progress.step)
         if cache:
             cache.backward(loss)
         else:
             accelerator.backward(loss)
-        if args.max_grad_norm:
-            length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
-            # fp16 overflows now and then, and its gradient scaler skips such a step
-            if precision != "fp16" and not torch.isfinite(torch.as_tensor(length)):
-                stop_with_batch("the gradient is not finite", feed, batch, output, accelerator, progress.step)
-        optimizer.step()
-        model.clamp_scalars_()
+        length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm or math.inf)
+        if skipped := guard.refuses(parts["loss"], length):
+            bar.write(guard.report(skipped, feed.describe(batch), batch))
+        else:
+            optimizer.step()
+            model.clamp_scalars_()
         optimizer.zero_grad()
         progress.step += 1
         bar.update()
 
-        if progress.step % args.logging_steps == 0 or progress.step == 1:
+        if (progress.step % args.logging_steps == 0 or progress.step == 1) and not skipped:
             radii = model.radii(embeds.detach())
             figures = {
                 **parts,
@@ -171,6 +180,7 @@ def main(argv: list[str] | None = None) -> None:
                 "radius_scene": radii[scenes].mean().item(),
                 "radius_box": radii[~scenes].mean().item(),
                 "learning_rate": optimizer.param_groups[0]["lr"],
+                "skipped_steps": progress.skipped,
                 "seconds": time.time() - started,
             }
             record(accelerator, output, figures, progress.step)
@@ -181,44 +191,29 @@ def main(argv: list[str] | None = None) -> None:
                     bar.write(f"step {progress.step}: {name} rests on its {bound} bound")
 
         finished = progress.step == args.max_steps
-        stopping = stop.agreed(accelerator)
-        if progress.step % args.eval_steps == 0 or finished or stopping:
-            if accelerator.is_main_process:
-                figures = validation(model)
-                record(accelerator, output, figures, progress.step)
-                bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-                if figures["val_score"] > progress.best:
-                    progress.best, progress.best_step = figures["val_score"], progress.step
-                    save_model(model, args, processor, output / "best")
+        stopping = stop.agreed(accelerator) and not finished
+        # after a step that was skipped it waits: where many are, the weights may be what is wrong
+        due = due or progress.step % args.eval_steps == 0
+        now = (due and not skipped) or finished
+        if now and not stopping:  # who is told to stop may have seconds left
+            validate()
+            due = False
+        if now or stopping:
             checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
-        if stopping and not finished:
-            raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
+        if stopping:
+            end_stopped(accelerator, progress.step)
     bar.close()
+    if progress.skipped:
+        accelerator.print(f"{progress.skipped} steps were skipped, as their loss or gradient was not finite")
     if broken:
         print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
     if accelerator.is_main_process:
         save_model(model, args, processor, output / "final")
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
+    # a process that takes the group down while another still uses it can leave that one waiting
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
-def stop_with_batch(what: str, feed: Feed, batch: dict, output: Path, accelerator: Accelerator, step: int) -> None:
-    """Ends the run, leaving the batch that broke it.
-
-    Raises:
-        SystemExit: always.
-    """
-    where = output / f"nonfinite_step_{step}_process_{accelerator.process_index}.safetensors"
-    crops = {"crops": json.dumps(feed.describe(batch))}
-    save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where, crops)
-    raise SystemExit(
-        f"{what} at step {step}; the batch is in {where}. Look at it, or go on from the last checkpoint with "
-        "--resume true and a lower --learning_rate"
-    )
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    main()
