@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedType, set_seed
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil, PreTrainedModel
@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     args = PretrainArguments.parse(sys.argv[1:] if argv is None else argv)
     precision = resolve_precision(args.mixed_precision, args.cpu)
     accelerator = make_accelerator(args, precision)
+    if accelerator.distributed_type == DistributedType.FSDP:
+        raise SystemExit("pretraining does not share out weights: launch it with training/accelerate/ddp_2gpu.yaml")
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)

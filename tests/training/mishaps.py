@@ -96,8 +96,7 @@ def _main(arguments: list[str], log: Path, mishap: Mishap | None, environment: d
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", buffering=1, closefd=False)
+    sys.stdout.reconfigure(line_buffering=True)
     if mishap is not None:
         mishap(TRAIN)
     TRAIN.main(arguments)
@@ -133,7 +132,7 @@ class Calls:
 
 
 def count_calls(train: ModuleType, file: Path) -> None:
-    """Leaves in `file` how many calls a run makes from its loop on, and how many of them while it writes checkpoints."""
+    """Leaves in `file` how many calls a run makes from its loop on, and how many while it writes checkpoints."""
     everywhere, writing = Calls(), Calls()
     _begin_with_the_loop(train, everywhere)
     save, main = train.checkpoints.save, train.main
@@ -291,3 +290,33 @@ def signal_itself(train: ModuleType, step: int, what: signal.Signals, group: boo
         return objective(*args, **kwargs)
 
     train.objective = at_steps(objective, {step}, signalled)
+
+
+def both(first: Mishap, second: Mishap, train: ModuleType) -> None:
+    first(train)
+    second(train)
+
+
+def shard_on_cpu(train: ModuleType) -> None:
+    """Lets accelerate shard (FSDP2) on a CPU, over gloo, though it offers that for accelerators alone.
+
+    All that is done is to tell it so: sharding, gathering, clipping and checkpoints are its own and torch's.
+    """
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    make = train.make_accelerator
+
+    def sharded(*args, **kwargs):
+        accelerator = make(*args, **kwargs)
+        plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2, auto_wrap_policy="size_based_wrap", min_num_params=1000, cpu_ram_efficient_loading=False,
+            state_dict_type="FULL_STATE_DICT",
+        )  # fmt: skip
+        for state in (AcceleratorState, PartialState):
+            state._shared_state["distributed_type"] = DistributedType.FSDP
+        AcceleratorState._shared_state["fsdp_plugin"] = plugin
+        assert accelerator.is_fsdp2
+        return accelerator
+
+    train.make_accelerator = sharded
