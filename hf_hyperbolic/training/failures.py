@@ -115,7 +115,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def is_write_failure(error: Exception) -> bool:
     """Whether an error says that a file could not be written: the libraries that write have one each."""
     return isinstance(error, OSError | SafetensorError) or (
-        isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error)
+        isinstance(error, RuntimeError) and ("PytorchStreamWriter" in str(error) or "inline_container" in str(error))
     )
 
 

@@ -1,8 +1,8 @@
 """A model whose weights are shared out among processes (FSDP2): what the training loop must do beside `accelerate`.
 
 The parameters of `HyperbolicCLIPVisionModel` itself, the scalars of its space and the class proxies, stay whole in
-every process: FSDP2 takes no parameter without dimensions, and the loss uses them outside the forward pass, where shards
-would not be joined.
+every process: FSDP2 takes no parameter without dimensions, and the loss uses them outside the forward pass, where
+shards would not be joined.
 """
 
 import copy
