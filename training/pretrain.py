@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     precision = resolve_precision(args.mixed_precision, args.cpu)
     accelerator = make_accelerator(args, precision)
     if accelerator.distributed_type == DistributedType.FSDP:
-        raise SystemExit("pretraining does not share out weights: launch it with training/accelerate/ddp_2gpu.yaml")
+        raise SystemExit("pretraining does not share out weights: launch it with training/launch/ddp_2gpu.yaml")
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)

@@ -37,14 +37,16 @@ class Sharding:
             return
         plugin = accelerator.state.fsdp_plugin
         if plugin.fsdp_version != 2:
-            raise ValueError("FSDP 1 is not supported: set fsdp_version: 2, as in training/accelerate/fsdp2.yaml")
+            raise ValueError("FSDP 1 is not supported: set fsdp_version: 2, as in training/launch/fsdp2.yaml")
         if plugin.cpu_ram_efficient_loading:
             raise ValueError(
-                "set fsdp_cpu_ram_efficient_loading: false, as in training/accelerate/fsdp2.yaml: every process must "
+                "set fsdp_cpu_ram_efficient_loading: false, as in training/launch/fsdp2.yaml: every process must "
                 "have the parameters that are not sharded"
             )
         # accelerate takes modules here, and uses their parameters alone
         plugin.ignored_modules = [nn.ParameterList(model.parameters(recurse=False))]
+        if plugin.transformer_cls_names_to_wrap is None:
+            plugin.transformer_cls_names_to_wrap = blocks(model)
         # weights stay in float32, and autocast has the say, as without sharding: FSDP2 would give bfloat16 embeddings
         plugin.mixed_precision_policy = None
         if accelerator.is_main_process:
@@ -74,3 +76,14 @@ class Sharding:
             return self._model
         self._template.load_state_dict(weights)
         return self._template.to(self._accelerator.device)
+
+
+def blocks(model: nn.Module) -> list[str]:
+    """Names of the classes of a model's blocks, each of which is gathered as one.
+
+    A transformers model names those of its whole family, of which a vision tower has some; its patch embedding is left
+    to `accelerate`, which makes it a group of its own.
+    """
+    named = set(getattr(model, "_no_split_modules", None) or ())
+    present = {type(module).__name__ for module in model.modules()}
+    return sorted(name for name in named & present if not name.endswith("Embeddings"))

@@ -44,21 +44,35 @@ class Run:
 
     def wait(self, seconds: float = 240) -> int:
         """Its exit status, negative where a signal ended it; fails where it does not end in time."""
-        self.process.join(seconds)
-        if self.process.exitcode is None:
-            self.process.kill()
-            raise AssertionError(f"still there after {seconds} s:\n{self.printed()}")
-        return self.process.exitcode
+        return wait([self], seconds)[0]
 
     def printed(self) -> str:
         return self.log.read_text()
+
+
+def wait(runs: list[Run], seconds: float = 240) -> list[int]:
+    """Their exit statuses; fails where one does not end in time, and ends them all."""
+    deadline = time.monotonic() + seconds
+    try:
+        for run in runs:
+            run.process.join(max(0.0, deadline - time.monotonic()))
+        statuses = [run.process.exitcode for run in runs]
+        assert None not in statuses, "\n".join(f"exit status {run.process.exitcode}: {run.printed()}" for run in runs)
+        return statuses
+    finally:
+        for run in runs:
+            run.process.kill()
 
 
 def start(arguments: list, log: Path, mishap: Mishap | None = None, **environment: str) -> Run:
     """Starts training/train.py; what it prints goes to `log`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mishaps"])
-    with _environment(PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]), OMP_NUM_THREADS="1"):
+    with _environment(
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
+        OMP_NUM_THREADS="1",
+        ARROW_DEFAULT_MEMORY_POOL="system",
+    ):  # jemalloc has a thread
         process = context.Process(target=_main, args=([str(one) for one in arguments], log, mishap, environment))
         process.start()
     return Run(process, log)
@@ -92,6 +106,8 @@ def _environment(**wanted: str) -> Iterator[None]:
 
 def _main(arguments: list[str], log: Path, mishap: Mishap | None, environment: dict[str, str]) -> None:
     os.setpgid(0, 0)
+    # as it is for a run that is started from a shell on Linux: data workers are forked
+    multiprocessing.set_start_method("fork", force=True)
     os.environ.update(environment, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
@@ -310,7 +326,7 @@ def shard_on_cpu(train: ModuleType) -> None:
     def sharded(*args, **kwargs):
         accelerator = make(*args, **kwargs)
         plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="size_based_wrap", min_num_params=1000, cpu_ram_efficient_loading=False,
+            fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=False,
             state_dict_type="FULL_STATE_DICT",
         )  # fmt: skip
         for state in (AcceleratorState, PartialState):

@@ -9,7 +9,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
 ROOT = Path(__file__).parents[2]
-CONFIGURATIONS = ROOT / "training" / "accelerate"
+CONFIGURATIONS = ROOT / "training" / "launch"
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
 LAUNCHERS = {
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],

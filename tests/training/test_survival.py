@@ -218,7 +218,7 @@ def two(data, run, *more, mishap, only) -> list[tuple[int, str]]:
     run.parent.mkdir(exist_ok=True)
     arguments = ["--data", data, "--output_dir", run, *SETTINGS, "--mixed_precision", "no", *more]
     both = mishaps.start_two(arguments, run.parent, mishap, only)
-    return [(one.wait(), one.printed()) for one in both]
+    return list(zip(mishaps.wait(both), [one.printed() for one in both], strict=True))
 
 
 @pytest.mark.parametrize("victim", [0, 1])

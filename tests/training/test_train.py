@@ -89,7 +89,7 @@ def test_two_processes_give_the_losses_of_one(data, tmp_path, train, small, conf
     kind(config(**sizes)).save_pretrained(tmp_path / "vit")
     settings = [*small, "--backbone", tmp_path / "vit", "--mixed_precision", "no", "--learning_rate", "1e-4"]
     train("--data", data, "--output_dir", tmp_path / "one", *settings)
-    configuration = Path(__file__).parents[2] / "training" / "accelerate" / "ddp_2cpu.yaml"
+    configuration = Path(__file__).parents[2] / "training" / "launch" / "ddp_2cpu.yaml"
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
     printed = train("--data", data, "--output_dir", tmp_path / "two", *settings, launcher=launcher)
     assert "2 process(es)" in printed
