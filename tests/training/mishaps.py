@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch.utils.tensorboard  # noqa: F401  (slow to import: once, for all runs)
+from cpu_sharding import shard
 
 ROOT = Path(__file__).parents[2]
 # what is done to the script's module before its `main` is called
@@ -71,8 +72,8 @@ def start(arguments: list, log: Path, mishap: Mishap | None = None, **environmen
     with _environment(
         PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
         OMP_NUM_THREADS="1",
-        ARROW_DEFAULT_MEMORY_POOL="system",
-    ):  # jemalloc has a thread
+        ARROW_DEFAULT_MEMORY_POOL="system",  # another has a thread, and who forks should have none
+    ):
         process = context.Process(target=_main, args=([str(one) for one in arguments], log, mishap, environment))
         process.start()
     return Run(process, log)
@@ -314,28 +315,9 @@ def both(first: Mishap, second: Mishap, train: ModuleType) -> None:
 
 
 def shard_on_cpu(train: ModuleType) -> None:
-    """Lets accelerate shard (FSDP2) on a CPU, over gloo, though it offers that for accelerators alone.
-
-    All that is done is to tell it so: sharding, gathering, clipping and checkpoints are its own and torch's.
-    """
-    from accelerate.state import AcceleratorState, PartialState
-    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
+    """The model is sharded."""
     make = train.make_accelerator
-
-    def sharded(*args, **kwargs):
-        accelerator = make(*args, **kwargs)
-        plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="transformer_based_wrap", cpu_ram_efficient_loading=False,
-            state_dict_type="FULL_STATE_DICT",
-        )  # fmt: skip
-        for state in (AcceleratorState, PartialState):
-            state._shared_state["distributed_type"] = DistributedType.FSDP
-        AcceleratorState._shared_state["fsdp_plugin"] = plugin
-        assert accelerator.is_fsdp2
-        return accelerator
-
-    train.make_accelerator = sharded
+    train.make_accelerator = lambda *args: shard(make(*args))
 
 
 if __name__ == "__main__":  # under a launcher: the second process kills itself in its third step

@@ -1,12 +1,11 @@
 """Runs of two processes as launchers start them: their configurations, and what happens when one process dies."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
+from launched import launched
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATIONS = ROOT / "training" / "launch"
@@ -17,23 +16,12 @@ LAUNCHERS = {
 }
 
 
-def launched(launcher: list[str], script: Path, *arguments) -> tuple[int, str]:
-    process = subprocess.run(
-        [*launcher, str(script), *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=500,
-    )
-    return process.returncode, process.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_when_one_process_dies_the_launcher_ends(data, tmp_path, small, launcher):
     arguments = ["--data", data, "--output_dir", tmp_path / "run", *small, "--mixed_precision", "no"]
-    status, printed = launched(LAUNCHERS[launcher], Path(__file__).with_name("mishaps.py"), *arguments)
+    script = Path(__file__).with_name("mishaps.py")
+    status, printed = launched([*LAUNCHERS[launcher], *map(str, [script, *arguments])])
     assert status != 0
     assert "2 process(es)" in printed
     assert "Signal 9 (SIGKILL)" in printed
@@ -43,8 +31,8 @@ def test_when_one_process_dies_the_launcher_ends(data, tmp_path, small, launcher
 @pytest.mark.slow
 def test_on_a_cpu_the_configuration_that_shards_says_that_it_does_not(data, tmp_path, small):
     arguments = ["--data", data, "--output_dir", tmp_path / "run", *small, "--mixed_precision", "no"]
-    launcher = [*ACCELERATE, str(CONFIGURATIONS / "fsdp2.yaml")]
-    status, printed = launched(launcher, ROOT / "training" / "train.py", *arguments, "--max_steps", "2")
+    command = [*ACCELERATE, CONFIGURATIONS / "fsdp2.yaml", ROOT / "training" / "train.py", *arguments]
+    status, printed = launched([*map(str, command), "--max_steps", "2"])
     assert status == 0, printed
     assert "2 process(es)" in printed
     assert "FSDP was asked for, which accelerate has on accelerators alone: not sharded" in printed

@@ -49,6 +49,8 @@ def sharded(settings, tmp_path_factory) -> Path:
     arguments = [*settings, "--output_dir", folder / "run"]
     printed = finished(mishaps.start_two(arguments, folder, mishaps.shard_on_cpu))
     assert "2 process(es)" in printed
+    newest = folder / "run" / "checkpoints" / "step-00000008"
+    assert (newest / "pytorch_model_fsdp.bin").exists(), "this was no sharded run"
     return folder / "run"
 
 
