@@ -13,6 +13,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, parse_flag_from_env
 from torch import nn
 
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+
 
 class Sharding:
     """Does nothing but where `accelerate` was told to shard. Made before the model is prepared.
@@ -25,9 +27,9 @@ class Sharding:
         ValueError: the configuration asks for FSDP 1, or for weights that are loaded in one process alone.
     """
 
-    def __init__(self, accelerator: Accelerator, model: nn.Module) -> None:
+    def __init__(self, accelerator: Accelerator, model: HyperbolicCLIPVisionModel) -> None:
         self._accelerator, self._model = accelerator, model
-        self._template: nn.Module | None = None
+        self._template: HyperbolicCLIPVisionModel | None = None
         self.active = accelerator.distributed_type == DistributedType.FSDP
         if not self.active:
             if parse_flag_from_env("ACCELERATE_USE_FSDP"):
@@ -64,7 +66,7 @@ class Sharding:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= self._accelerator.num_processes
 
-    def whole(self, prepared: nn.Module) -> nn.Module:
+    def whole(self, prepared: nn.Module) -> HyperbolicCLIPVisionModel:
         """The model with all its weights, to be validated or saved by the main process; all processes call it.
 
         Where it is sharded that is a copy, which the main process has beside its shard.
@@ -75,7 +77,8 @@ class Sharding:
         if self._template is None:
             return self._model
         self._template.load_state_dict(weights)
-        return self._template.to(self._accelerator.device)
+        self._template.to(self._accelerator.device)
+        return self._template
 
 
 def blocks(model: nn.Module) -> list[str]:
