@@ -110,11 +110,16 @@ def script(name: str) -> ModuleType:
 
 
 def launched(words: list[str]) -> tuple[str, list[str]] | None:
-    """Script and arguments of `python SCRIPT ...` and `accelerate launch ... SCRIPT ...`; None for another program."""
+    """Script and arguments of `python`, `torchrun` and `accelerate launch ... SCRIPT ...`; None for another program."""
     if words[:2] == ["accelerate", "launch"]:
         from accelerate.commands.launch import launch_command_parser
 
         given = launch_command_parser().parse_args(words[2:])
+        return given.training_script, given.training_script_args
+    if words[0] == "torchrun":
+        from torch.distributed.run import get_args_parser
+
+        given = get_args_parser().parse_args(words[1:])
         return given.training_script, given.training_script_args
     if words[0] == "python" and len(words) > 1:
         return words[1], words[2:]

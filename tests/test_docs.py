@@ -177,7 +177,10 @@ def test_settings_in_the_text_exist(page):
     known |= set(
         re.findall(r"^    (\w+): ", (ROOT / "hf_hyperbolic/training/pretrain_arguments.py").read_text(), flags=re.M)
     )
-    accelerate = {"num_processes", "num_machines", "num_cpu_threads_per_process", "mixed_precision", "multi_gpu"}
+    accelerate = {
+        "num_processes", "num_machines", "num_cpu_threads_per_process", "mixed_precision", "multi_gpu", "config_file",
+        "nproc_per_node",
+    }  # fmt: skip
     text = re.sub(r"<[^>]*>", "", text_of(page))
     assert set(re.findall(r"--(\w+_\w+)", text)) <= known | accelerate
 

@@ -14,17 +14,17 @@ import time
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedType, set_seed
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil, PreTrainedModel
 
-from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import nt_xent_loss, vicreg_loss
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
+from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
+from hf_hyperbolic.training.feeds import worker_settings
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
@@ -36,28 +36,29 @@ from hf_hyperbolic.training.pretraining import (
     overlapping,
     two_views,
 )
+from hf_hyperbolic.training.processes import make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.step_guard import StepGuard
 
 
 def save_backbone(
     backbone: PreTrainedModel, args: PretrainArguments, processor: CLIPImageProcessorPil, folder: Path
 ) -> None:
     """Writes backbone, image processor and settings as one folder, aside and then in place."""
-    aside = folder.with_name(f"writing-{folder.name}")
-    aside.mkdir(parents=True, exist_ok=True)
-    backbone.save_pretrained(aside)
-    processor.save_pretrained(aside)
-    args.save(aside)
-    replace_folder(aside, folder)
+    with whole_folder(folder) as aside:
+        backbone.save_pretrained(aside)
+        processor.save_pretrained(aside)
+        args.save(aside)
 
 
+@clear_failures
 def main(argv: list[str] | None = None) -> None:
     args = PretrainArguments.parse(sys.argv[1:] if argv is None else argv)
     precision = resolve_precision(args.mixed_precision, args.cpu)
-    accelerator = Accelerator(
-        cpu=args.cpu, mixed_precision=precision, log_with="tensorboard", project_dir=args.output_dir
-    )
+    accelerator = make_accelerator(args, precision)
+    if accelerator.distributed_type == DistributedType.FSDP:
+        raise SystemExit("pretraining does not share out weights: launch it with training/launch/ddp_2gpu.yaml")
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)
@@ -98,8 +99,8 @@ def main(argv: list[str] | None = None) -> None:
     validation = PretrainValidation(val_split, args, mean, std) if accelerator.is_main_process else None
     # a generator of its own: see hf_hyperbolic.training.feeds
     loader = DataLoader(
-        batches, batch_size=None, sampler=range(progress.step, args.max_steps), num_workers=args.num_workers,
-        pin_memory=accelerator.device.type == "cuda", generator=torch.Generator(),
+        batches, batch_size=None, sampler=range(progress.step, args.max_steps),
+        pin_memory=accelerator.device.type == "cuda", generator=torch.Generator(), **worker_settings(args),
     )  # fmt: skip
 
     stop = StopRequest()
@@ -109,6 +110,18 @@ def main(argv: list[str] | None = None) -> None:
         total=args.max_steps, initial=progress.step, desc="pretraining", disable=not accelerator.is_local_main_process
     )
     model = accelerator.unwrap_model(prepared)
+    guard = StepGuard(accelerator, model, progress, output, args.max_skipped_steps)
+
+    def validate() -> None:
+        if validation is not None:
+            figures = validation(model)
+            record(accelerator, output, figures, progress.step)
+            bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+        progress.validated = progress.step
+
+    if progress.step % args.eval_steps == 0 and progress.step > progress.validated:
+        validate()  # the run was told to stop at this step, and had no time for it
+    due = False
     prepared.train()
     for batch in loader:
         for group in optimizer.param_groups:
@@ -123,6 +136,7 @@ def main(argv: list[str] | None = None) -> None:
                 "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
             )
         pixels = normalise(two_views(batch, crops, args, progress.step), mean, std)
+        guard.before()
         with accelerator.autocast():
             projections = prepared(pixels.contiguous(memory_format=torch.channels_last))
         views = torch.cat(projections.chunk(2), dim=1)
@@ -133,49 +147,50 @@ def main(argv: list[str] | None = None) -> None:
         else:
             shared = overlapping(hierarchy, nodes.cpu().numpy(), args.context)
             loss = nt_xent_loss(first, second, args.temperature, torch.from_numpy(shared).to(views.device))
-        if not math.isfinite(loss.item()):
-            raise SystemExit(
-                f"the loss is {loss.item()} at step {progress.step}: go on from the last checkpoint with --resume true "
-                "and a lower --learning_rate"
-            )
         accelerator.backward(loss)
-        if args.max_grad_norm:
-            accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
-        optimizer.step()
+        length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm or math.inf)
+        if skipped := guard.refuses(loss.item(), length):
+            bar.write(guard.report(skipped, [f"node {node}" for node in batch["nodes"]], batch))
+        else:
+            optimizer.step()
         optimizer.zero_grad()
         progress.step += 1
         bar.update()
 
-        if progress.step % args.logging_steps == 0 or progress.step == 1:
+        if (progress.step % args.logging_steps == 0 or progress.step == 1) and not skipped:
             figures = {
                 "loss": loss.item(),
                 "learning_rate": optimizer.param_groups[0]["lr"],
+                "skipped_steps": progress.skipped,
                 "seconds": time.time() - started,
             }
             record(accelerator, output, figures, progress.step)
             bar.set_postfix(loss=f"{figures['loss']:.3f}")
 
         finished = progress.step == args.max_steps
-        stopping = stop.agreed(accelerator)
-        if progress.step % args.eval_steps == 0 or finished or stopping:
-            if validation is not None:
-                figures = validation(model)
-                record(accelerator, output, figures, progress.step)
-                bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+        stopping = stop.agreed(accelerator) and not finished
+        # after a step that was skipped it waits: where many are, the weights may be what is wrong
+        due = due or progress.step % args.eval_steps == 0
+        now = (due and not skipped) or finished
+        if now and not stopping:  # who is told to stop may have seconds left
+            validate()
+            due = False
+        if now or stopping:
             checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints)
-        if stopping and not finished:
-            raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
+        if stopping:
+            end_stopped(accelerator, progress.step)
     bar.close()
+    if progress.skipped:
+        accelerator.print(f"{progress.skipped} steps were skipped, as their loss or gradient was not finite")
     if broken:
         print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
     if accelerator.is_main_process:
         save_backbone(model.backbone, args, processor, output / "backbone")
         print(f"done: start training with --backbone {output / 'backbone'}")
+    # a process that takes the group down while another still uses it can leave that one waiting
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    main()

@@ -8,7 +8,6 @@ The loop is all here. A batch is a function of (seed, step), so a run that was c
 with the same weights as one that was not.
 """
 
-import json
 import math
 import shutil
 import sys
@@ -16,21 +15,19 @@ import time
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessorPil
 
-from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.embed_crops import embed_crops
-from hf_hyperbolic.training.feeds import Feed, make_feed
-from hf_hyperbolic.training.fine_tuning import feed_of_features, restrict_training
+from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
+from hf_hyperbolic.training.feeds import make_feed
+from hf_hyperbolic.training.fine_tuning import check_sharded, feed_of_features, restrict_training
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features
@@ -39,8 +36,11 @@ from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
+from hf_hyperbolic.training.processes import make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
+from hf_hyperbolic.training.sharding import Sharding
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.step_guard import StepGuard
 from hf_hyperbolic.training.trackers import start_trackers, track_retrieval, trackers_asked_for
 from hf_hyperbolic.training.validation import Validation
 from hf_hyperbolic.training.weight_average import WeightAverage
@@ -50,24 +50,23 @@ def save_model(
     model: HyperbolicCLIPVisionModel, args: TrainArguments, processor: CLIPImageProcessorPil, folder: Path
 ) -> None:
     """Writes model, remote code, image processor and settings as one folder, aside and then in place."""
-    aside = folder.with_name(f"writing-{folder.name}")
-    aside.mkdir(parents=True, exist_ok=True)
-    if args.lora_rank:
-        model.save_pretrained(aside, state_dict=merged_weights(model))
-        save_adapters(model, aside / ADAPTER)
-    else:
-        model.save_pretrained(aside)
-    processor.save_pretrained(aside)
-    args.save(aside)
-    if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
-        shutil.copyfile(how, aside / how.name)
-    replace_folder(aside, folder)
+    with whole_folder(folder) as aside:
+        if args.lora_rank:
+            model.save_pretrained(aside, state_dict=merged_weights(model))
+            save_adapters(model, aside / ADAPTER)
+        else:
+            model.save_pretrained(aside)
+        processor.save_pretrained(aside)
+        args.save(aside)
+        if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
+            shutil.copyfile(how, aside / how.name)
 
 
+@clear_failures
 def main(argv: list[str] | None = None) -> None:
     args = TrainArguments.parse(sys.argv[1:] if argv is None else argv)
     precision, trackers = resolve_precision(args.mixed_precision, args.cpu), trackers_asked_for(args.report_to)
-    accelerator = Accelerator(cpu=args.cpu, mixed_precision=precision, log_with=trackers, project_dir=args.output_dir)
+    accelerator = make_accelerator(args, precision, trackers)
     output = prepare_output(args, accelerator.process_index)
     accelerator.wait_for_everyone()
     set_seed(args.seed)
@@ -94,8 +93,11 @@ def main(argv: list[str] | None = None) -> None:
         lr=args.learning_rate,
         betas=(args.adam_beta1, args.adam_beta2),
     )
-    # convolutions are about 1.2 times faster so, on a CPU too
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    sharding = Sharding(accelerator, model)
+    check_sharded(args, sharding.active)
+    if not sharding.active:  # of which FSDP2 makes no shards
+        # convolutions are about 1.2 times faster so, on a CPU too
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     average = WeightAverage(model, args.ema_decay) if args.ema_decay else None
     val_features = None
     if args.cache_features:
@@ -105,7 +107,6 @@ def main(argv: list[str] | None = None) -> None:
     if average:
         average.model.to(accelerator.device)
         average.keep_with(accelerator)
-    evaluated = average.model if average else model  # and saved
 
     def embed(crops: torch.Tensor) -> torch.Tensor:
         return embed_features(prepared, crops) if args.cache_features else embed_crops(prepared, crops, mean, std)
@@ -140,6 +141,29 @@ def main(argv: list[str] | None = None) -> None:
     bar = tqdm(
         total=args.max_steps, initial=progress.step, desc="training", disable=not accelerator.is_local_main_process
     )
+    guard = StepGuard(accelerator, model, progress, output, args.max_skipped_steps)
+
+    def whole() -> HyperbolicCLIPVisionModel:
+        """The model that is evaluated and saved; every process calls it."""
+        if average:
+            return average.model
+        return sharding.whole(prepared) if sharding.active else model
+
+    def validate() -> None:
+        evaluated = whole()
+        if accelerator.is_main_process:
+            figures = validation(evaluated)
+            record(accelerator, output, figures, progress.step)
+            track_retrieval(accelerator, validation, evaluated, progress.step)
+            bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+            if figures["val_score"] > progress.best:
+                progress.best, progress.best_step = figures["val_score"], progress.step
+                save_model(evaluated, args, processor, output / "best")
+        progress.validated = progress.step
+
+    if progress.step % args.eval_steps == 0 and progress.step > progress.validated:
+        validate()  # the run was told to stop at this step, and had no time for it
+    due = False
     prepared.train()
     for batch in feed.loader(progress.step):
         for group in optimizer.param_groups:
@@ -147,6 +171,7 @@ def main(argv: list[str] | None = None) -> None:
         for message in set(batch["broken"]) - broken:
             broken.add(message)
             bar.write(f"skipped {message}")
+        guard.before()
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
         with accelerator.autocast():
             embeds = cache.embed(crops) if cache else embed(crops)
@@ -160,26 +185,24 @@ def main(argv: list[str] | None = None) -> None:
         relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
         loss, parts = objective(model, embeds, masks, args, relations.categories, scenes)
-        if not math.isfinite(parts["loss"]):
-            stop_with_batch(f"the loss is {parts['loss']}", feed, batch, output, accelerator, progress.step)
         if cache:
             cache.backward(loss)
         else:
             accelerator.backward(loss)
-        if args.max_grad_norm:
-            length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm)
-            # fp16 overflows now and then, and its gradient scaler skips such a step
-            if precision != "fp16" and not torch.isfinite(torch.as_tensor(length)):
-                stop_with_batch("the gradient is not finite", feed, batch, output, accelerator, progress.step)
-        optimizer.step()
-        model.clamp_scalars_()
-        if average:
-            average.update(model)
+        sharding.average_gradients()
+        length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm or math.inf)
+        if skipped := guard.refuses(parts["loss"], length):
+            bar.write(guard.report(skipped, feed.describe(batch), batch))
+        else:
+            optimizer.step()
+            model.clamp_scalars_()
+            if average:
+                average.update(model)
         optimizer.zero_grad()
         progress.step += 1
         bar.update()
 
-        if progress.step % args.logging_steps == 0 or progress.step == 1:
+        if (progress.step % args.logging_steps == 0 or progress.step == 1) and not skipped:
             radii = model.radii(embeds.detach())
             figures = {
                 **parts,
@@ -188,6 +211,7 @@ def main(argv: list[str] | None = None) -> None:
                 "radius_scene": radii[scenes].mean().item(),
                 "radius_box": radii[~scenes].mean().item(),
                 "learning_rate": optimizer.param_groups[0]["lr"],
+                "skipped_steps": progress.skipped,
                 "seconds": time.time() - started,
             }
             record(accelerator, output, figures, progress.step)
@@ -198,45 +222,30 @@ def main(argv: list[str] | None = None) -> None:
                     bar.write(f"step {progress.step}: {name} rests on its {bound} bound")
 
         finished = progress.step == args.max_steps
-        stopping = stop.agreed(accelerator)
-        if progress.step % args.eval_steps == 0 or finished or stopping:
-            if accelerator.is_main_process:
-                figures = validation(evaluated)
-                record(accelerator, output, figures, progress.step)
-                track_retrieval(accelerator, validation, evaluated, progress.step)
-                bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-                if figures["val_score"] > progress.best:
-                    progress.best, progress.best_step = figures["val_score"], progress.step
-                    save_model(evaluated, args, processor, output / "best")
+        stopping = stop.agreed(accelerator) and not finished
+        # after a step that was skipped it waits: where many are, the weights may be what is wrong
+        due = due or progress.step % args.eval_steps == 0
+        now = (due and not skipped) or finished
+        if now and not stopping:  # who is told to stop may have seconds left
+            validate()
+            due = False
+        if now or stopping:
             checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
-        if stopping and not finished:
-            raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
+        if stopping:
+            end_stopped(accelerator, progress.step)
     bar.close()
+    if progress.skipped:
+        accelerator.print(f"{progress.skipped} steps were skipped, as their loss or gradient was not finite")
     if broken:
         print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
+    finished_model = whole()
     if accelerator.is_main_process:
-        save_model(evaluated, args, processor, output / "final")
+        save_model(finished_model, args, processor, output / "final")
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
+    # a process that takes the group down while another still uses it can leave that one waiting
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
-def stop_with_batch(what: str, feed: Feed, batch: dict, output: Path, accelerator: Accelerator, step: int) -> None:
-    """Ends the run, leaving the batch that broke it.
-
-    Raises:
-        SystemExit: always.
-    """
-    where = output / f"nonfinite_step_{step}_process_{accelerator.process_index}.safetensors"
-    crops = {"crops": json.dumps(feed.describe(batch))}
-    save_file({"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}, where, crops)
-    raise SystemExit(
-        f"{what} at step {step}; the batch is in {where}. Look at it, or go on from the last checkpoint with "
-        "--resume true and a lower --learning_rate"
-    )
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    main()

@@ -23,6 +23,17 @@ def replace_folder(aside: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def finish_replacing(parent: Path) -> None:
+    """Ends what `replace_folder` had begun with folders in `parent` when its process was killed."""
+    suffix = swapped_out(Path("x")).name.removeprefix(".old-x")
+    for old in parent.glob(f".old-*{suffix}"):
+        final = old.with_name(old.name.removeprefix(".old-").removesuffix(suffix))
+        if final.exists():
+            shutil.rmtree(old)
+        else:
+            os.replace(old, final)
+
+
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when the block ends and is removed where it fails."""

@@ -5,6 +5,7 @@ batches are related; and `describe(batch)`, which images and boxes a batch shows
 told, beside the step, to go on where it stood.
 """
 
+import signal
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from hf_hyperbolic.data.relations import RelationIndex, SparseRelations
 from hf_hyperbolic.data.row_hierarchies import join_hierarchies
 from hf_hyperbolic.data.streaming import StreamedBatches
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.run_arguments import RunArguments
 from hf_hyperbolic.training.sources import Split, check_threshold
 
 Shard = tuple[int, int]
@@ -52,6 +54,22 @@ def plan_of(args: TrainArguments) -> BatchPlan:
     return BatchPlan(args.scenes_per_batch, args.boxes_per_scene, args.mated_boxes_per_scene, args.mates_per_box)
 
 
+def worker_settings(args: RunArguments) -> dict[str, Any]:
+    """What a `DataLoader` is told of its workers."""
+    return {
+        "num_workers": args.num_workers,
+        # without workers a loader takes none
+        "timeout": args.worker_timeout if args.num_workers else 0,
+        "worker_init_fn": _leave_stopping_to_the_run,
+    }
+
+
+def _leave_stopping_to_the_run(_: int) -> None:
+    # SIGTERM often goes to all processes of a job: the run needs its workers for the step that it still finishes, and
+    # ends them itself
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class TableFeed:
     """Batches that are a function of (seed, step), each process taking its part of them."""
 
@@ -69,7 +87,7 @@ class TableFeed:
         return iter(
             DataLoader(
                 self.batches, batch_size=None, sampler=range(step, self._args.max_steps),
-                num_workers=self._args.num_workers, pin_memory=self._pin_memory, generator=torch.Generator(),
+                pin_memory=self._pin_memory, generator=torch.Generator(), **worker_settings(self._args),
             )
         )  # fmt: skip
 
@@ -101,8 +119,8 @@ class StreamFeed:
 
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
         loader = DataLoader(
-            self._batches, batch_size=None, num_workers=self._args.num_workers, pin_memory=self._pin_memory,
-            generator=torch.Generator(),
+            self._batches, batch_size=None, pin_memory=self._pin_memory, generator=torch.Generator(),
+            **worker_settings(self._args),
         )  # fmt: skip
         return islice(iter(loader), self._args.max_steps - step)
 

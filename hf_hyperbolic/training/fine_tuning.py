@@ -45,6 +45,16 @@ def restrict_training(model: HyperbolicCLIPVisionModel, args: TrainArguments) ->
     return said
 
 
+def check_sharded(args: TrainArguments, sharded: bool) -> None:
+    """
+    Raises:
+        ValueError: something is asked for that needs all weights in one process, and they are shared out (FSDP2).
+    """
+    for name in ("lora_rank", "ema_decay", "cache_features"):
+        if sharded and getattr(args, name):
+            raise ValueError(f"--{name} does not go with FSDP2, which shares the weights out: train with DDP")
+
+
 def feed_of_features(
     model: HyperbolicCLIPVisionModel,
     train: Split,

@@ -13,7 +13,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -22,7 +24,8 @@ class GradientCache:
     """`embed`, a loss on what it gives, then `backward`: in the place of a forward pass and `accelerator.backward`.
 
     With several processes each has its own share of the batch, in as many parts as it needs: gradients are exchanged
-    once, in the backward pass of the last.
+    once, in the backward pass of the last. Where weights are sharded all have as many parts as the one that needs most,
+    and `embed` must take an empty one.
 
     Batch statistics (`batch_norms` finds them) are those of a part, in both passes: the gradient is then exact for a
     model that normalises each part by itself. Running statistics move once for each part, in the first pass.
@@ -58,7 +61,7 @@ class GradientCache:
         """(n, ...) inputs -> (n, D) embeddings without a graph, a leaf for the loss to be differentiated by."""
         # parts of nearly one size: a last part of one crop would have no batch statistics. An empty batch is one part,
         # so that every process takes part in the exchange of gradients
-        chunks = inputs.tensor_split(max(1, -(-len(inputs) // self._size)))
+        chunks = inputs.tensor_split(self._agreed(max(1, -(-len(inputs) // self._size))))
         self._parts, found = [], []
         # autocast keeps the weights it has cast as long as it lasts, those of a pass without graph would have none in
         # the next: each pass has an autocast of its own
@@ -68,6 +71,14 @@ class GradientCache:
                 found.append(self._embed(chunk))
         self._embeds = torch.cat(found).requires_grad_()
         return self._embeds
+
+    def _agreed(self, parts: int) -> int:
+        # where weights are sharded every pass gathers them from all processes: there must be as many of each
+        if self._accelerator.distributed_type != DistributedType.FSDP:
+            return parts
+        most = torch.tensor([parts], device=self._accelerator.device)
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        return int(most)
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradient of a 0-d loss on the last `embed`'s embeddings to the parameters' `grad`.

@@ -13,6 +13,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 LOG = "train.log"
+# exit status of a run that was told to stop and can go on: EX_TEMPFAIL of sysexits.h, "try again later". A scheduler
+# can tell it from a failure
+STOPPED = 75
 _LAST_LINES = 15
 _POLL_SECONDS = 0.2
 
@@ -103,6 +106,8 @@ def _start(job: Job, at_once: int) -> subprocess.Popen[bytes]:
 
 def _failure(job: Job, code: int, logged: bool) -> str:
     what = f"ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit status {code}"
+    if code == STOPPED:
+        what = "was told to stop and can go on"
     if not logged:
         return f"{job.name} {what}"
     # a progress bar is one line that was written over again and again

@@ -17,13 +17,13 @@ MAY_CHANGE = {
     "output_dir", "scenes_dir", "learning_rate", "backbone_learning_rate", "max_grad_norm", "max_steps", "num_workers",
     "image_cache_gb", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints", "resume", "cpu",
     "mixed_precision", "children_measure", "parents_measure", "loss_tile", "micro_batch_size", "features_dir",
-    "report_to",
+    "report_to", "worker_timeout", "process_timeout", "max_skipped_steps",
 }  # fmt: skip
 
 # what has no part in the result of a run
 IMMATERIAL = {
     "output_dir", "scenes_dir", "num_workers", "image_cache_gb", "logging_steps", "keep_checkpoints", "resume",
-    "features_dir", "report_to",
+    "features_dir", "report_to", "worker_timeout", "process_timeout",
 }  # fmt: skip
 
 
@@ -91,22 +91,41 @@ class RunArguments:
     # bookkeeping
     seed: int = field(default=0)
     num_workers: int = field(default=0, metadata={"help": "processes that decode and crop"})
+    worker_timeout: int = field(
+        default=600, metadata={"help": "seconds that a batch of these may take before the run ends with an error"}
+    )
+    process_timeout: int = field(
+        default=1800,
+        metadata={
+            "help": "seconds that one of several training processes waits for another before it ends with an error; "
+            "they wait while one of them validates and saves"
+        },
+    )
     image_cache_gb: float = field(default=1.0, metadata={"help": "decoded images kept in memory, for each worker"})
     logging_steps: int = field(default=10)
     eval_steps: int = field(default=250, metadata={"help": "validate, keep the best and save a checkpoint this often"})
     eval_images: int = field(default=200, metadata={"help": "validation images looked at while training"})
     keep_checkpoints: int = field(default=2, metadata={"help": "newest checkpoints kept"})
-    resume: bool = field(default=False, metadata={"help": "go on from the newest checkpoint in output_dir"})
+    max_skipped_steps: int = field(
+        default=5,
+        metadata={
+            "help": "steps in a row that may be skipped because their loss or gradient is not finite; the run ends at "
+            "one more"
+        },
+    )
+    resume: bool = field(default=False, metadata={"help": "go on from the newest whole checkpoint in output_dir"})
     cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is an accelerator"})
 
     def __post_init__(self) -> None:
         self._check_choices({"crop_mode": ("resize", "pad"), "mixed_precision": ("auto", "no", "bf16", "fp16")})
         self._check_at_least(
-            1, "image_size", "max_steps", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints"
-        )
+            1, "image_size", "max_steps", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints",
+            "worker_timeout", "process_timeout",
+        )  # fmt: skip
         self._check_at_least(
-            0, "warmup_steps", "num_workers", "max_grad_norm", "context", "image_cache_gb", "min_box_size"
-        )
+            0, "warmup_steps", "num_workers", "max_grad_norm", "context", "image_cache_gb", "min_box_size",
+            "max_skipped_steps",
+        )  # fmt: skip
         for pair in self.deny_pairs:
             if not all(pair.partition(">")[::2]) or pair.count(">") != 1:
                 raise ValueError(f"--deny_pairs takes 'parent class>child class', got {pair!r}")

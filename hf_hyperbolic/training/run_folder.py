@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from hf_hyperbolic.data.files import write_text
+from hf_hyperbolic.training.failures import not_written
 from hf_hyperbolic.training.run_arguments import RunArguments
 
 METRICS = "metrics.jsonl"
@@ -45,11 +46,18 @@ def prepare_output(args: RunArguments, process: int) -> Path:
 
 
 def record(accelerator: Accelerator, output: Path, figures: dict[str, float], step: int) -> None:
-    """One line of metrics.jsonl (what the report draws) and the tracker's scalars."""
-    accelerator.log(figures, step=step)
-    if accelerator.is_main_process:
-        with open(output / METRICS, "a") as lines:
-            lines.write(json.dumps({"step": step, **figures}) + "\n")
+    """One line of metrics.jsonl (what the report draws) and the tracker's scalars.
+
+    Raises:
+        SystemExit: they could not be written.
+    """
+    try:
+        accelerator.log(figures, step=step)
+        if accelerator.is_main_process:
+            with open(output / METRICS, "a") as lines:
+                lines.write(json.dumps({"step": step, **figures}) + "\n")
+    except OSError as error:
+        raise SystemExit(not_written(output / METRICS, error)) from error
 
 
 def keep_metrics_until(path: Path, step: int) -> None:

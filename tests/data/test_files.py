@@ -1,6 +1,6 @@
 import pytest
 
-from hf_hyperbolic.data.files import replace_folder, sha256, weights_digest, write_text
+from hf_hyperbolic.data.files import finish_replacing, replace_folder, sha256, swapped_out, weights_digest, write_text
 
 
 def test_text_is_whole_or_as_before(tmp_path, monkeypatch):
@@ -53,3 +53,15 @@ def test_weights_are_known_by_their_bytes(tmp_path):
     assert two not in (None, one)
     (tmp_path / "model-2.safetensors").write_bytes(b"abd")
     assert weights_digest(tmp_path) != two
+
+
+def test_a_replacement_that_was_cut_off_is_finished(tmp_path):
+    for name in ("gone", "there"):  # killed before and after the new folder took the name
+        swapped_out(tmp_path / name).mkdir()
+        (swapped_out(tmp_path / name) / "old").touch()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "new").touch()
+    finish_replacing(tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+        "gone", "gone/old", "there", "there/new",
+    ]  # fmt: skip

@@ -1,15 +1,19 @@
 """One training step of a fixed batch, alone or as one of several processes: its loss and all gradients.
 
-Started by test_gradients_of_processes.py: gradient_processes.py FOLDER PROCESSES
+Started by test_gradients_of_processes.py: gradient_processes.py FOLDER PROCESSES [sharded]
 """
 
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from cpu_sharding import shard
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 from transformers import CLIPVisionConfig
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
@@ -21,6 +25,7 @@ from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
+from hf_hyperbolic.training.sharding import Sharding
 
 COUNT, CLASSES = 11, 3
 # crops of each of two processes: alike but for one, uneven, and none at all
@@ -75,6 +80,7 @@ def step(
     shares: tuple[int, ...] = (COUNT,),
     micro_batch_size: int = 0,
     loss_tile: int = 0,
+    sharding: Sharding | None = None,
 ) -> dict[str, torch.Tensor]:
     """Loss and gradients by name, as training/train.py comes to them; every gradient must be there."""
     model = accelerator.unwrap_model(prepared)
@@ -96,18 +102,32 @@ def step(
         cache.backward(loss)
     else:
         accelerator.backward(loss)
+    if sharding is not None:
+        sharding.average_gradients()
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert all(parameter.grad is not None for parameter in named.values())
-    return {"loss": loss.detach(), **{name: parameter.grad.clone() for name, parameter in named.items()}}
+    return {"loss": loss.detach(), **{name: whole(parameter.grad) for name, parameter in named.items()}}
 
 
-def main(folder: Path, processes: int) -> None:
-    accelerator = Accelerator(cpu=True)
+def whole(gradient: torch.Tensor) -> torch.Tensor:
+    return gradient.full_tensor() if isinstance(gradient, DTensor) else gradient.clone()
+
+
+def main(folder: Path, processes: int, sharded: bool) -> None:
+    patience = InitProcessGroupKwargs(timeout=timedelta(seconds=200))
+    accelerator = Accelerator(cpu=True, kwargs_handlers=[patience])
     assert accelerator.num_processes == processes, f"{accelerator.num_processes} process(es), expected {processes}"
-    prepared = accelerator.prepare(make_model())
+    model = make_model()
+    if sharded:
+        shard(accelerator)
+    sharding = Sharding(accelerator, model)
+    prepared, _ = accelerator.prepare(model, torch.optim.SGD(model.parameters()))
+    split = {name for name, parameter in prepared.named_parameters() if isinstance(parameter, DTensor)}
+    own = {name for name, _ in model.named_parameters(recurse=False)}
+    assert split == ({name for name, _ in model.named_parameters()} - own if sharded else set())
     for shares in SHARES:
         for micro_batch_size, tile in STEPS:
-            found = step(prepared, accelerator, shares, micro_batch_size, tile)
+            found = step(prepared, accelerator, shares, micro_batch_size, tile, sharding)
             name = f"{shares[0]}-{micro_batch_size}-{accelerator.process_index}.safetensors"
             save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
     accelerator.wait_for_everyone()
@@ -115,4 +135,4 @@ def main(folder: Path, processes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["sharded"])

@@ -1,7 +1,5 @@
 """A step of two gloo processes, however started, against that of one: loss and gradients of every parameter."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from gradient_processes import SHARES, STEPS, make_model, step
+from launched import launched
 from safetensors.torch import load_file
 
 WORKER = Path(__file__).with_name("gradient_processes.py")
@@ -33,16 +32,11 @@ def alone() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_give_the_loss_and_every_gradient_of_one(alone, tmp_path, launcher):
-    finished = subprocess.run(
-        [*LAUNCHERS[launcher], str(WORKER), str(tmp_path), "2"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+@pytest.mark.parametrize(("launcher", "how"), [("torchrun", ()), ("accelerate launch", ()), ("torchrun", ("sharded",))])
+def test_two_processes_give_the_loss_and_every_gradient_of_one(alone, tmp_path, launcher, how):
+    command = [*LAUNCHERS[launcher], str(WORKER), str(tmp_path), "2", *how]
+    status, printed = launched(command, ACCELERATE_USE_CPU="true")
+    assert status == 0, printed
     for first, _ in SHARES:
         for micro_batch_size, _ in STEPS:
             for rank in range(2):

@@ -17,6 +17,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2
 from hf_hyperbolic.data.coco import read_coco
 from hf_hyperbolic.data.export import export_parquet
 from hf_hyperbolic.training.compared_systems import DEFAULT
+from hf_hyperbolic.training.jobs import STOPPED
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_sigterm_saves_and_the_run_goes_on_to_the_same_weights(data, whole_run, 
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=100)
-    assert process.returncode != 0
+    assert process.returncode == STOPPED
     assert "go on with --resume" in printed
     train("--data", data, "--output_dir", run, *small, "--resume", "true")
     assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(whole_run).items())
@@ -88,10 +89,9 @@ def test_two_processes_give_the_losses_of_one(data, tmp_path, train, small, conf
     kind(config(**sizes)).save_pretrained(tmp_path / "vit")
     settings = [*small, "--backbone", tmp_path / "vit", "--mixed_precision", "no", "--learning_rate", "1e-4"]
     train("--data", data, "--output_dir", tmp_path / "one", *settings)
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    two = {"launcher": launcher, "ACCELERATE_USE_CPU": "true"}
-    printed = train("--data", data, "--output_dir", tmp_path / "two", *settings, **two)
+    configuration = Path(__file__).parents[2] / "training" / "launch" / "ddp_2cpu.yaml"
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
+    printed = train("--data", data, "--output_dir", tmp_path / "two", *settings, launcher=launcher)
     assert "2 process(es)" in printed
 
     def logged(run):
