@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from hf_hyperbolic import __version__
-from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
 from hf_hyperbolic.encoder import ImageEncoder
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.ranking_scores import SIMILARITY_SHARE
 from hf_hyperbolic.vision_backbone import model_type
 
@@ -25,12 +26,15 @@ def load_checkpoint(checkpoint: str | os.PathLike[str]) -> ImageEncoder:
         ValueError: a model of another kind, or weights that are not finite.
     """
     mine, found = HyperbolicCLIPVisionConfig.model_type, model_type(checkpoint)
-    if found not in (None, mine):
+    # of a model with a text tower the image encoder is exported
+    if found not in (None, mine, HyperbolicCLIPConfig.model_type):
         raise ValueError(
             f"{checkpoint} holds a model of type {found!r}, not one of this library ({mine!r}): such models are "
             "exported by Optimum; what is exported here was trained by training/train.py"
         )
     encoder = ImageEncoder.from_pretrained(checkpoint, "cpu", torch.float32)
+    if encoder.has_text:
+        encoder.model = HyperbolicCLIPVisionModel.from_pretrained(checkpoint, use_safetensors=True).eval()
     _check_finite(encoder)
     return encoder
 

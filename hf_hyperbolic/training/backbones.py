@@ -1,6 +1,6 @@
 """Models to start a run from: a checkpoint's vision tower, or a small network from scratch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +67,18 @@ def build_backbone(backbone: str) -> PreTrainedModel:
     return model
 
 
-def check_path(backbone: str) -> None:
+def check_path(backbone: str, option: str = "--backbone", from_scratch: Iterable[str] = FROM_SCRATCH) -> None:
     """
     Raises:
         FileNotFoundError: it can be no name on the Hub, and there is no such folder or it holds no model.
     """
     is_path = Path(backbone).is_absolute() or backbone.startswith(".") or backbone.count("/") > 1
     if Path(backbone).is_dir() and not (Path(backbone) / "config.json").exists():
-        raise FileNotFoundError(f"--backbone {backbone} holds no model (config.json)")
+        raise FileNotFoundError(f"{option} {backbone} holds no model (config.json)")
     if is_path and not Path(backbone).is_dir():
         raise FileNotFoundError(
-            f"--backbone {backbone}: no such folder; give one that transformers loads, a name on the Hub, or one of "
-            f"{', '.join(FROM_SCRATCH)}"
+            f"{option} {backbone}: no such folder; give one that transformers loads, a name on the Hub, or one of "
+            f"{', '.join(from_scratch)}"
         )
 
 
