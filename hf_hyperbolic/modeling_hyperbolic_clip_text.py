@@ -168,7 +168,8 @@ class HyperbolicCLIPModel(HyperbolicCLIPVisionModel):
         config = cls.config_class(text_config=text_config, text_alpha_init=text_alpha_init, **settings)
         model = cls._from_config(config, dtype=image_model.dtype).to(image_model.device)
         missing, unexpected = model.load_state_dict(_image_weights(image_model), strict=False)
-        assert not unexpected and all(name.startswith(TEXT_WEIGHTS) for name in missing), (missing, unexpected)
+        assert not unexpected, unexpected
+        assert all(name.startswith(TEXT_WEIGHTS) for name in missing), missing
         if isinstance(text, PreTrainedModel):
             model.text_backbone = text.to(image_model.device)
             model.config.text_config = text.config

@@ -119,7 +119,7 @@ def test_the_image_encoder_alone_comes_out_of_it(tmp_path):
 
 def test_a_checkpoint_without_text_is_named(tmp_path):
     image_model().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds no HyperbolicCLIPModel.*add_text.py"):
+    with pytest.raises(ValueError, match=r"holds no HyperbolicCLIPModel.*add_text\.py"):
         HyperbolicCLIPModel.from_pretrained(tmp_path)
 
 

@@ -71,8 +71,8 @@ class EvaluateArguments:
     zero_shot: bool = field(
         default=False,
         metadata={
-            "help": "tell boxes by class prototypes of --support_split too, and where the model has a text tower by the "
-            "names of the classes, and find boxes and scenes by these"
+            "help": "tell boxes by class prototypes of --support_split too, and where the model has a text tower by "
+            "the names of the classes, and find boxes and scenes by these"
         },
     )
     support_split: str = field(default="train", metadata={"help": "split that prototypes are made from"})

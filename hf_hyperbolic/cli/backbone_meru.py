@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser, file: str = "meru_vit_l.pth")
     parser.add_argument(
         "--heads",
         type=int,
-        help="attention heads of the image encoder, which weights do not tell (default: as published for widths 384, 768 "
-        "and 1024)",
+        help="attention heads of the image encoder, which weights do not tell (default: as published for widths 384, "
+        "768 and 1024)",
     )
     parser.add_argument(
         "--tokenizer",
@@ -36,8 +36,8 @@ def convert(kind: str, options: argparse.Namespace) -> int:
     else:
         text = "with its text tower and tokenizer"
     print(
-        f"wrote {name}: {config.projection_dim} dimensions, curvature -{converted.model.curvature.item():.4g}, images of "
-        f"{converted.image_size} px; {text}"
+        f"wrote {name}: {config.projection_dim} dimensions, curvature -{converted.model.curvature.item():.4g}, images "
+        f"of {converted.image_size} px; {text}"
     )
     print(f"direction: {PUBLISHED[kind].direction}")
     print(f"search with it: hf-hyperbolic index build {options.output} IMAGES INDEX")

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--direction",
         choices=("children", "parents", "path"),
         default="children",
-        help="children: what is inside it, or what a phrase names (default); parents: what it is a part of; path: what lies on the way to the "
-        "origin, from the particular to the general",
+        help="children: what is inside it, or what a phrase names (default); parents: what it is a part of; path: what "
+        "lies on the way to the origin, from the particular to the general",
     )
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="ask for this box of the image, in pixels")
     parser.add_argument("-k", type=int, default=10, help="at most so many results (default: %(default)s)")

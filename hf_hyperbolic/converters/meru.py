@@ -194,7 +194,7 @@ def convert_meru_file(
 
     Raises:
         FileExistsError: `output` is there already.
-        ValueError: see `load_published` and `convert_meru`; or the tokenizer is not to be had, or of another vocabulary.
+        ValueError: see `load_published` and `convert_meru`; or the tokenizer is not there, or of other words.
     """
     path, output, published = Path(path), Path(output), PUBLISHED[kind]
     if output.exists():

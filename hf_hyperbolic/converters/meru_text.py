@@ -1,8 +1,8 @@
 """The text tower of MERU and HyCoCLIP as a transformers `CLIPTextModel`.
 
-It is CLIP's: pre-norm blocks that look back alone, and as feature of a text that of its end token. Two things differ from
-the CLIP of OpenAI: the activation is the exact GELU, and what fills up a text is token 0. The latter changes nothing,
-since no token looks ahead.
+It is CLIP's: pre-norm blocks that look back alone, and as feature of a text that of its end token. Two things differ
+from the CLIP of OpenAI: the activation is the exact GELU, and what fills up a text is token 0. The latter changes
+nothing, since no token looks ahead.
 """
 
 import re

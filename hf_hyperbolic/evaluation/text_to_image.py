@@ -4,8 +4,8 @@ Queries are the names of the classes that occur in the split, each once. There a
 
 - `boxes`: every box of the split. The name is the more general side and the parent; a box is relevant when it is of the
   class.
-- `scenes`: the full scenes. The name stands for a thing, which is the child; a scene is relevant when its tree holds the
-  class. Where labels are federated, scenes of which that is unknown are left out of the query's gallery.
+- `scenes`: the full scenes. The name stands for a thing, which is the child; a scene is relevant when its tree holds
+  the class. Where labels are federated, scenes of which that is unknown are left out of the query's gallery.
 
 Figures are the share of the top 10 that is relevant and average precision, means over names with 95 % bootstrap
 intervals over names. Chance is exact (the expectation of a random ranking); the ceiling puts all relevant items first.

@@ -89,8 +89,9 @@ def evaluate_zero_shot(
         `zero_shot_about`: `measure` (the nearest prototype's), `boxes`, `left_out`, `classes`, `support_boxes` (of a
         draw), `shots`, `draws`, `iou_thresholds`, `max_detections`, `trained_here`, `notes`, and `per_class`: `name`,
         `boxes`, `support`, and `measures`: measure -> `accuracy`, `average_precision`, lists over the candidate
-        classes; with `name_embeds` `zero_shot_by_name`, of the form of `zero_shot`. And `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box of
-        `zero_shot_task.told_boxes` is told rightly.
+        classes; with `name_embeds` `zero_shot_by_name`, of the form of `zero_shot`. And
+        `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box of `zero_shot_task.told_boxes` is
+        told rightly.
 
     Raises:
         ValueError: embeddings do not fit, or no box can be told.

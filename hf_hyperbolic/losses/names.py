@@ -1,9 +1,9 @@
 """Names beside images: the name of a class entails its boxes, and a scene that holds one entails the name.
 
 A name is more general than anything it names (Vendrov et al. 2016, Order-Embeddings of Images and Language; Desai et
-al. 2023, MERU), so it is the parent of the boxes of its class. A scene holds whatever its boxes are, from whatever image
-these come (arXiv 2411.17490), and so the names of its classes as well: they lie between the two. Objective and ranking
-are those of images: the angle at the parent, and beside it cosine contrast.
+al. 2023, MERU), so it is the parent of the boxes of its class. A scene holds whatever its boxes are, from whatever
+image these come (arXiv 2411.17490), and so the names of its classes as well: they lie between the two. Objective and
+ranking are those of images: the angle at the parent, and beside it cosine contrast.
 """
 
 import math

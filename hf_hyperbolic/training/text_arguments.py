@@ -16,7 +16,9 @@ class TextArguments:
     run: str = field(metadata={"help": "the --output_dir of a finished training/train.py, or a checkpoint folder"})
     which: str = field(default="best", metadata={"help": "of a run: best (by the validation figure) or final"})
     output_dir: str | None = field(default=None, metadata={"help": "where the model goes; default: text inside --run"})
-    data: str | None = field(default=None, metadata={"help": "boxes with class names; default: what the run learnt from"})
+    data: str | None = field(
+        default=None, metadata={"help": "boxes with class names; default: what the run learnt from"}
+    )
     scenes_dir: str | None = field(default=None, metadata={"help": "where the embedded scenes are, if moved"})
     images: int = field(default=1500, metadata={"help": "at most so many training images are looked at, the first"})
     eval_images: int = field(default=200, metadata={"help": "validation images for the figures at the end"})

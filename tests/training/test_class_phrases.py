@@ -39,7 +39,7 @@ def test_the_tokenizer_is_saved_as_any_other(tmp_path):
 
 
 def test_what_makes_no_sense_is_named(tmp_path):
-    with pytest.raises(ValueError, match="must hold {} once"):
+    with pytest.raises(ValueError, match=r"must hold \{\} once"):
         ClassPhrases(["sofa"], ["a thing"])
     with pytest.raises(ValueError, match="'couch' is a name of the classes 'Couch' and 'sofa'"):
         ClassPhrases(["Couch", "sofa"], aliases={"sofa": ["couch"]})
