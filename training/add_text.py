@@ -18,10 +18,15 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser, set_seed
 
 from hf_hyperbolic.data.files import replace_folder
-from hf_hyperbolic.evaluation.text_to_image import evaluate_text_to_image
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.figures import FIELDS, Figure
+from hf_hyperbolic.evaluation.text_to_image import TOP, evaluate_text_to_image
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
+from hf_hyperbolic.evaluation.zero_shot_task import draw_support
 from hf_hyperbolic.losses import name_loss
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.phrases import tokenize
+from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.class_phrases import ClassPhrases, read_aliases
 from hf_hyperbolic.training.optimisation import learning_rate_factor
 from hf_hyperbolic.training.sources import load_split
@@ -99,26 +104,42 @@ def main(argv: list[str] | None = None) -> None:
     print(f"fitted in {time.time() - started:.0f} s; the model with words: {args.folder}")
 
     fitted = replace(system, model=model, tokenizer=tokenizer)
-    print(figures(fitted, settings, data, args.eval_images))
+    print(figures(fitted, settings, data, args.eval_images, hierarchy, embeds.cpu()))
 
 
-def figures(system: System, settings, data: str, images: int) -> str:
-    """Retrieval by name on the first validation images, by the measure that the model ranks by."""
+def figures(
+    system: System, settings: TrainArguments, data: str, images: int, train: Hierarchy, train_embeds: torch.Tensor
+) -> str:
+    """On the first validation images: retrieval by name, and which class a box is of by names and by prototypes.
+
+    Retrieval is by the measures that the model ranks by; prototypes are means of up to 50 boxes of a class among the
+    training images that were looked at.
+    """
     val = load_split(settings, "val", data, first=images)
-    names = system.embed_names(val.hierarchy.class_names)
+    embeds, names = system.embed(val), system.embed_names(val.hierarchy.class_names)
     assert names is not None
     measures = {"boxes": system.measures["children"], "scenes": system.measures["parents"]}
-    table, _ = evaluate_text_to_image(
-        system.embed(val), val.hierarchy, names, system.curvature, sorted({*measures.values()})
-    )
-    lines = [f"{data}, val: {val.hierarchy.num_images} images, by the names of their classes, share of the top 10 in %"]
-    for gallery, measure in measures.items():
-        found = {name: 100 * value for name, value in table[measure][f"{gallery}_top_10"].items() if value is not None}
-        lines.append(
-            f"  {gallery} by {measure}: {found['value']:.1f} (chance {found['chance']:.1f}, ceiling "
-            f"{found['ceiling']:.1f})"
-        )
+    found, _ = evaluate_text_to_image(embeds, val.hierarchy, names, system.curvature, sorted({*measures.values()}))
+    lines = [f"{data}, val: {val.hierarchy.num_images} images; by the name of each class, share of the top 10 in %:"]
+    lines += [
+        f"  {gallery} by {measure}: {_percent(found[measure][f'{gallery}_top_{TOP}'])}"
+        for gallery, measure in measures.items()
+    ]
+    support = draw_support(train, val.hierarchy)
+    told, _ = evaluate_zero_shot(
+        embeds, val.hierarchy, train_embeds[torch.from_numpy(support.nodes)], support, system.curvature,
+        sorted({nearest_measure(system.curvature), "cosine", measures["scenes"]}), map_resamples=1, name_embeds=names,
+    )  # fmt: skip
+    about = told["zero_shot_about"]
+    lines.append(f"class of {about['boxes']} boxes among {about['classes']}, accuracy in %:")
+    for section, words in (("zero_shot_by_name", "by names"), ("zero_shot", "by prototypes of boxes")):
+        lines += [f"  {words}, {measure}: {_percent(of['accuracy'])}" for measure, of in told[section].items()]
     return "\n".join(lines)
+
+
+def _percent(figure: Figure) -> str:
+    value, low, high, chance, ceiling = (f"{100 * figure[name]:.1f}" for name in FIELDS)
+    return f"{value} [{low}, {high}] (chance {chance}, ceiling {ceiling})"
 
 
 if __name__ == "__main__":
