@@ -93,6 +93,17 @@ def test_every_pretraining_command_is_understood():
         PretrainArguments.parse(arguments)
 
 
+def test_every_command_that_adds_text_is_understood():
+    from transformers import HfArgumentParser
+
+    from hf_hyperbolic.training.text_arguments import TextArguments
+
+    found = commands("python training/add_text.py")
+    assert found
+    for arguments in found:
+        HfArgumentParser(TextArguments).parse_args_into_dataclasses(arguments)
+
+
 @pytest.mark.parametrize("script", ["evaluate", "compare"])
 def test_every_option_of_the_other_scripts_exists(script):
     from dataclasses import fields

@@ -25,10 +25,12 @@ from transformers import CLIPImageProcessorPil
 from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.phrases import save_processors
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, freeze_unused
-from hf_hyperbolic.training.embed_crops import embed_crops
+from hf_hyperbolic.training.class_phrases import ClassPhrases
+from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
 from hf_hyperbolic.training.feeds import Feed, make_feed
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
@@ -38,17 +40,25 @@ from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.text_tower import ClassNames, add_text_tower
 from hf_hyperbolic.training.validation import Validation
 
 
 def save_model(
-    model: HyperbolicCLIPVisionModel, args: TrainArguments, processor: CLIPImageProcessorPil, folder: Path
+    model: HyperbolicCLIPVisionModel,
+    args: TrainArguments,
+    processor: CLIPImageProcessorPil,
+    folder: Path,
+    class_names: ClassNames | None = None,
 ) -> None:
-    """Writes model, remote code, image processor and settings as one folder, aside and then in place."""
+    """Writes model, remote code, processors and settings as one folder, aside and then in place."""
     aside = folder.with_name(f"writing-{folder.name}")
     aside.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(aside)
-    processor.save_pretrained(aside)
+    if class_names is None:
+        processor.save_pretrained(aside)
+    else:
+        save_processors(aside, processor, class_names.tokenizer)
     args.save(aside)
     if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
         shutil.copyfile(how, aside / how.name)
@@ -78,6 +88,11 @@ def main(argv: list[str] | None = None) -> None:
     feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
     model = build_model(args, (train_split or val_split).hierarchy.class_names)
+    class_names = None
+    if args.text_weight:
+        phrases = ClassPhrases((train_split or val_split).hierarchy.class_names)
+        model, tokenizer = add_text_tower(model, args.text, phrases.every())
+        class_names = ClassNames(phrases, tokenizer, model)
     if unused := freeze_unused(model, args.image_size):
         accelerator.print(f"not trained, as the embedding does not depend on them: {', '.join(unused)}")
     processor = build_processor(args)
@@ -133,8 +148,13 @@ def main(argv: list[str] | None = None) -> None:
             broken.add(message)
             bar.write(f"skipped {message}")
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
+        names = None
         with accelerator.autocast():
-            embeds = cache.embed(crops) if cache else embed(crops)
+            if class_names:
+                tokens = class_names.tokens(args.seed, progress.step, crops.device)
+                embeds, names = embed_crops_and_names(prepared, crops, tokens, mean, std)
+            else:
+                embeds = cache.embed(crops) if cache else embed(crops)
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
         relations, is_scene = feed.relations(batch, nodes.cpu().numpy())
         if not len(relations.own):
@@ -144,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
             )
         relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
-        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes)
+        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names)
         if not math.isfinite(parts["loss"]):
             stop_with_batch(f"the loss is {parts['loss']}", feed, batch, output, accelerator, progress.step)
         if cache:
@@ -189,7 +209,7 @@ def main(argv: list[str] | None = None) -> None:
                 bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
                 if figures["val_score"] > progress.best:
                     progress.best, progress.best_step = figures["val_score"], progress.step
-                    save_model(model, args, processor, output / "best")
+                    save_model(model, args, processor, output / "best", class_names)
             checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
         if stopping and not finished:
             raise SystemExit(f"stopped at step {progress.step} as asked; go on with --resume")
@@ -197,7 +217,7 @@ def main(argv: list[str] | None = None) -> None:
     if broken:
         print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
     if accelerator.is_main_process:
-        save_model(model, args, processor, output / "final")
+        save_model(model, args, processor, output / "final", class_names)
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
     accelerator.end_training()
 

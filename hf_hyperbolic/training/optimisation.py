@@ -18,7 +18,7 @@ def parameter_groups(
     """Backbone and head at their own rates; only matrices and kernels decay, never scalars, biases or norms.
 
     Args:
-        model: its backbone is what is named `backbone.*`; parameters that are frozen stay out.
+        model: its backbones are what is named `backbone.*` and `text_backbone.*`; parameters that are frozen stay out.
         learning_rate: peak of all else.
         backbone_learning_rate: peak of the backbone; None for the same.
         weight_decay: of AdamW.
@@ -30,7 +30,9 @@ def parameter_groups(
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim >= 2), []).append(parameter)
+            groups.setdefault((name.startswith(("backbone.", "text_backbone.")), parameter.ndim >= 2), []).append(
+                parameter
+            )
     return [
         {
             "params": parameters,

@@ -114,6 +114,8 @@ def system_name(args: TrainArguments) -> str:
         name += " + proxies"
     elif args.loss == "cosine" and args.own_weight:
         name += ", own share"
+    if args.text_weight:
+        name += " + names"
     if args.directions != "both":
         name += f", {args.directions.replace('_', ' ')} only"
     # the paper's ablation: no pair of a scene with boxes of other images

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPTextConfig, PreTrainedTokenizerBase
 
 from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.modeling_hyperbolic_clip_text import HyperbolicCLIPModel, load_text_backbone
-from hf_hyperbolic.phrases import load_tokenizer, save_processors
+from hf_hyperbolic.phrases import load_tokenizer, save_processors, tokenize
 from hf_hyperbolic.training.backbones import check_path
-from hf_hyperbolic.training.class_phrases import word_tokenizer
+from hf_hyperbolic.training.class_phrases import ClassPhrases, word_tokenizer
 
 # 80,000 parameters beside its words
 FROM_SCRATCH: dict[str, dict[str, Any]] = {
@@ -55,6 +58,19 @@ def add_text_tower(
     if found is None:
         raise ValueError(f"--text {text} has no tokenizer: give a checkpoint that has one beside its weights")
     return HyperbolicCLIPModel.from_image_model(image_model, load_text_backbone(text, use_safetensors=True)), found
+
+
+class ClassNames:
+    """What the classes of a run are called, as tokens: a function of (seed, step), the same in every process."""
+
+    def __init__(self, phrases: ClassPhrases, tokenizer: PreTrainedTokenizerBase, model: HyperbolicCLIPModel) -> None:
+        self.phrases, self.tokenizer = phrases, tokenizer
+        self._longest = getattr(model.config.text_config, "max_position_embeddings", None)
+
+    def tokens(self, seed: int, step: int, device: torch.device) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask` of a phrase for each class, name and template drawn at random."""
+        drawn = self.phrases.draw(np.arange(len(self.phrases.names)), np.random.default_rng([seed, step]))
+        return {name: part.to(device) for name, part in tokenize(self.tokenizer, drawn, self._longest).items()}
 
 
 def save_with_text(
