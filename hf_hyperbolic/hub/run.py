@@ -65,12 +65,7 @@ class TrainedModel:
 
     def _check(self) -> None:
         kind, mine = self.config.get("model_type"), HyperbolicCLIPVisionConfig.model_type
-        if kind == HyperbolicCLIPConfig.model_type:
-            raise ValueError(
-                f"{self.folder} has a text tower, and the card is one of image encoders: publish it by `hf upload` "
-                "with a card of your own"
-            )
-        if kind != mine:
+        if kind not in (mine, HyperbolicCLIPConfig.model_type):
             raise ValueError(f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}")
         if not any(self.folder.glob("*.safetensors")):
             raise FileNotFoundError(f"{self.folder} holds no weights in safetensors, and nothing else is pushed")
@@ -78,6 +73,11 @@ class TrainedModel:
             raise ValueError(
                 f"{self.folder} holds weights that others trained ({CONVERSION_FILE}), and the card is one of models "
                 "trained here: publish it, where their license allows, by `hf upload` with a card of your own"
+            )
+        if kind == HyperbolicCLIPConfig.model_type:
+            raise ValueError(
+                f"{self.folder} has a text tower, and the card is one of image encoders: publish it by `hf upload` "
+                "with a card of your own"
             )
         code = {f"{name.partition('.')[0]}.py" for name in self.config.get("auto_map", {}).values()}
         missing = sorted(name for name in code if not (self.folder / name).is_file())

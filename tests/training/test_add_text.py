@@ -118,3 +118,17 @@ def test_batches_are_a_function_of_seed_and_step(data):
         assert [*named[batch.categories[row].numpy()]] == sorted(stands_for & {*named.tolist()})
     for phrase, label in zip(batch.phrases, named, strict=True):
         assert hierarchy.class_names[label] in phrase
+
+
+def test_a_run_with_names_from_the_start(train, data, small, tmp_path):
+    run = tmp_path / "run"
+    printed = train("--data", data, "--output_dir", run, "--text_weight", "0.5", *small, "--max_steps", "4")
+    assert "done:" in printed
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["loss_names"] > 0 for line in lines if "loss" in line)
+    encoder = ImageEncoder.from_pretrained(run / "final", "cpu")
+    assert encoder.has_text
+    assert encoder.encode_text(["a wheel", "street lamp"]).shape == (2, 16)
+    printed = train("--data", data, "--output_dir", run, "--text_weight", "0.5", *small, "--max_steps", "6", "--resume",
+                    "true")  # fmt: skip
+    assert "done:" in printed
