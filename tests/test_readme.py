@@ -12,18 +12,21 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A small model in the place where `make demo` leaves one, scenes where it draws them, and an index of these."""
+    """A small model in the place where `make demo` leaves one, the same with words beside it, scenes, and an index."""
     from transformers import ResNetConfig
 
     from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, make_image_processor
     from hf_hyperbolic.cli.main import main
     from hf_hyperbolic.data.scenes import write_scenes
+    from hf_hyperbolic.training.text_tower import add_text_tower, save_with_text
 
     outputs = tmp_path_factory.mktemp("workplace") / "outputs"
     backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
     model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, projection_dim=16))
     model.save_pretrained(outputs / "demo" / "best")
     make_image_processor(64).save_pretrained(outputs / "demo" / "best")
+    words, tokenizer = add_text_tower(model, "text-tiny", ["a wheel", "a street lamp"])
+    save_with_text(words, make_image_processor(64), tokenizer, outputs / "demo" / "text")
     write_scenes(outputs / "scenes", "test", 40)
     places = [str(outputs / name) for name in ("demo/best", "scenes", "index")]
     assert main(["index", "build", *places, "--split", "test"]) == 0
@@ -31,7 +34,7 @@ def workplace(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/search.md", "docs/index.md", "docs/qdrant.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/search.md", "docs/index.md", "docs/qdrant.md", "docs/text.md"])
 def test_python_blocks_run(page, workplace, monkeypatch):
     if page == "docs/qdrant.md":
         pytest.importorskip("qdrant_edge")
