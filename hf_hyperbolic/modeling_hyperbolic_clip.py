@@ -65,7 +65,7 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     """
 
     config: HyperbolicCLIPVisionConfig
-    config_class = HyperbolicCLIPVisionConfig
+    config_class: type[HyperbolicCLIPVisionConfig] = HyperbolicCLIPVisionConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
     input_modalities = ["image"]  # noqa: RUF012
@@ -77,7 +77,7 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     _keep_in_fp32_modules_strict = ["log_curvature", "log_alpha", "log_temperature", "tangent_norm", "class_proxies"]  # noqa: RUF012
 
     # of a checkpoint with a text tower, where the image encoder alone is asked for
-    _keys_to_ignore_on_load_unexpected = [r"^text_", r"^log_text_alpha$"]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected: list[str] | None = [r"^text_", r"^log_text_alpha$"]  # noqa: RUF012
 
     log_curvature: Tensor
     log_alpha: Tensor

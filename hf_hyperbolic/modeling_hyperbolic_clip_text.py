@@ -77,7 +77,7 @@ class HyperbolicCLIPModel(HyperbolicCLIPVisionModel):
             init.constant_(self.log_text_alpha, math.log(self.config.initial_text_alpha))
 
     @can_return_tuple
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         pixel_values: Tensor | None = None,
         input_ids: Tensor | None = None,
@@ -166,7 +166,8 @@ class HyperbolicCLIPModel(HyperbolicCLIPVisionModel):
             settings.pop(name, None)
         text_config = copy.deepcopy(text.config if isinstance(text, PreTrainedModel) else text)
         config = cls.config_class(text_config=text_config, text_alpha_init=text_alpha_init, **settings)
-        model = cls._from_config(config, dtype=image_model.dtype).to(image_model.device)
+        model = cls._from_config(config, dtype=image_model.dtype)
+        nn.Module.to(model, image_model.device)
         missing, unexpected = model.load_state_dict(_image_weights(image_model), strict=False)
         assert not unexpected, unexpected
         assert all(name.startswith(TEXT_WEIGHTS) for name in missing), missing
