@@ -172,7 +172,8 @@ class HyperbolicCLIPModel(HyperbolicCLIPVisionModel):
         assert not unexpected, unexpected
         assert all(name.startswith(TEXT_WEIGHTS) for name in missing), missing
         if isinstance(text, PreTrainedModel):
-            model.text_backbone = text.to(image_model.device)
+            nn.Module.to(text, image_model.device)
+            model.text_backbone = text
             model.config.text_config = text.config
         return model.eval()
 
