@@ -9,14 +9,18 @@ from hf_hyperbolic.metric_names import register_metric
 
 if TYPE_CHECKING:
     from hf_hyperbolic import euclidean, lorentz
-    from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+    from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
     from hf_hyperbolic.encoder import ImageEncoder
     from hf_hyperbolic.image_processing import make_image_processor
     from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
+    from hf_hyperbolic.modeling_hyperbolic_clip_text import HyperbolicCLIPModel, HyperbolicCLIPOutput
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "HyperbolicCLIPConfig",
+    "HyperbolicCLIPModel",
+    "HyperbolicCLIPOutput",
     "HyperbolicCLIPVisionConfig",
     "HyperbolicCLIPVisionModel",
     "HyperbolicCLIPVisionOutput",
@@ -31,12 +35,16 @@ def _load() -> None:
     """Imports all that is exported, and makes the model known to AutoConfig and AutoModel."""
     from transformers import AutoConfig, AutoModel
 
-    from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+    from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
     from hf_hyperbolic.encoder import ImageEncoder
     from hf_hyperbolic.image_processing import make_image_processor
     from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel, HyperbolicCLIPVisionOutput
+    from hf_hyperbolic.modeling_hyperbolic_clip_text import HyperbolicCLIPModel, HyperbolicCLIPOutput
 
     globals().update(
+        HyperbolicCLIPConfig=HyperbolicCLIPConfig,
+        HyperbolicCLIPModel=HyperbolicCLIPModel,
+        HyperbolicCLIPOutput=HyperbolicCLIPOutput,
         HyperbolicCLIPVisionConfig=HyperbolicCLIPVisionConfig,
         HyperbolicCLIPVisionModel=HyperbolicCLIPVisionModel,
         HyperbolicCLIPVisionOutput=HyperbolicCLIPVisionOutput,
@@ -45,11 +53,15 @@ def _load() -> None:
         euclidean=import_module("hf_hyperbolic.euclidean"),
         lorentz=import_module("hf_hyperbolic.lorentz"),
     )
-    AutoConfig.register(HyperbolicCLIPVisionConfig.model_type, HyperbolicCLIPVisionConfig)
-    AutoModel.register(HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel)
-    # save_pretrained then copies the code beside the weights: AutoModel.from_pretrained(..., trust_remote_code=True)
-    HyperbolicCLIPVisionConfig.register_for_auto_class()
-    HyperbolicCLIPVisionModel.register_for_auto_class("AutoModel")
+    for config, model in (
+        (HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel),
+        (HyperbolicCLIPConfig, HyperbolicCLIPModel),
+    ):
+        AutoConfig.register(config.model_type, config)
+        AutoModel.register(config, model)
+        # save_pretrained then copies the code beside the weights: AutoModel.from_pretrained(trust_remote_code=True)
+        config.register_for_auto_class()
+        model.register_for_auto_class("AutoModel")
 
 
 def _is_command_line() -> bool:

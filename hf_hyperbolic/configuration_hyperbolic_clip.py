@@ -1,10 +1,13 @@
-"""Configuration of the hyperbolic image encoder. Travels with a checkpoint: it imports nothing of this package."""
+"""Configurations of the hyperbolic image encoder, and of the same with a text tower.
+
+Travels with a checkpoint: it imports nothing of this package.
+"""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import CONFIG_MAPPING, AutoConfig, CLIPVisionConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, CLIPTextConfig, CLIPVisionConfig, PreTrainedConfig
 
 CHOICES = {"geometry": ("lorentz", "euclidean"), "projection_norm": ("none", "batchnorm"), "projection_layers": (1, 2)}
 
@@ -122,6 +125,74 @@ class HyperbolicCLIPVisionConfig(PreTrainedConfig):
         return size
 
 
+class HyperbolicCLIPConfig(HyperbolicCLIPVisionConfig):
+    """Configuration of a `HyperbolicCLIPModel`: the image encoder as it is, and a text tower in its space.
+
+    Args:
+        text_config: any text encoder's configuration, or its dictionary with `model_type`; of a two-tower one
+            (`CLIPConfig`) the `text_config` is taken. Left out: CLIP's text tower.
+        text_alpha_init: initial factor on the text's tangent vectors; None for `projection_dim ** -0.5` (MERU).
+        **kwargs: see `HyperbolicCLIPVisionConfig`. `projection_dim`, `projection_layers`, `projection_norm`, the
+            curvature and `max_radius` are those of both towers.
+
+    Raises:
+        ValueError: a value is out of its range or choices.
+
+    Example:
+        >>> config = HyperbolicCLIPConfig(projection_dim=64)
+        >>> config.text_config.hidden_size, config.initial_text_alpha
+        (512, 0.125)
+    """
+
+    model_type = "hyperbolic_clip"
+    sub_configs = {"backbone_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        text_config: PreTrainedConfig | dict[str, Any] | None = None,
+        text_alpha_init: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.text_config = _as_text_config(text_config)
+        self.text_alpha_init = text_alpha_init
+        super().__init__(**kwargs)
+
+    def validate_head(self) -> None:
+        """Raises ValueError if a field of a head is out of its range or choices."""
+        super().validate_head()
+        if self.text_alpha_init is not None and not _is_positive(self.text_alpha_init):
+            raise ValueError(
+                f"text_alpha_init must be positive, or None for projection_dim**-0.5, got {self.text_alpha_init!r}"
+            )
+
+    @property
+    def initial_text_alpha(self) -> float:
+        """`text_alpha_init`, or `projection_dim ** -0.5` where that is None."""
+        return self.projection_dim**-0.5 if self.text_alpha_init is None else self.text_alpha_init
+
+    @property
+    def text_feature_dim(self) -> int:
+        """Length of the text encoder's pooled feature.
+
+        Raises:
+            ValueError: its configuration does not tell it.
+        """
+        size = getattr(self.text_config, "hidden_size", None)
+        if not isinstance(size, int):
+            raise ValueError(
+                f"text_config of type {self.text_config.model_type!r} has no hidden_size: is it a text encoder? That "
+                "of CLIP, BERT or the like can be used"
+            )
+        return size
+
+    def image_config(self) -> HyperbolicCLIPVisionConfig:
+        """The configuration of the image encoder alone."""
+        saved = self.to_dict()
+        for name in ("text_config", "text_alpha_init", "model_type", "architectures", "auto_map"):
+            saved.pop(name, None)
+        return HyperbolicCLIPVisionConfig(**saved)
+
+
 def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
@@ -130,14 +201,27 @@ def _as_vision_config(config: PreTrainedConfig | dict[str, Any] | None) -> PreTr
     """The configuration of one vision backbone; ValueError if it cannot be told what it is."""
     if config is None:
         return CLIPVisionConfig(patch_size=16)
+    config = _as_config(config, "backbone_config", "vision", "CLIPVisionConfig")
+    return getattr(config, "vision_config", config)
+
+
+def _as_text_config(config: PreTrainedConfig | dict[str, Any] | None) -> PreTrainedConfig:
+    """The configuration of one text encoder; ValueError if it cannot be told what it is."""
+    if config is None:
+        return CLIPTextConfig()
+    config = _as_config(config, "text_config", "text", "CLIPTextConfig")
+    return getattr(config, "text_config", config)
+
+
+def _as_config(config: PreTrainedConfig | dict[str, Any], field: str, kind: str, example: str) -> PreTrainedConfig:
     if isinstance(config, dict):
         model_type = str(config.get("model_type"))
         if model_type not in CONFIG_MAPPING:
             raise ValueError(
-                f"backbone_config has model_type {model_type!r}, which this transformers does not know: give the "
-                "dictionary of a vision model's configuration, e.g. CLIPVisionConfig().to_dict()"
+                f"{field} has model_type {model_type!r}, which this transformers does not know: give the "
+                f"dictionary of a {kind} model's configuration, e.g. {example}().to_dict()"
             )
         config = CONFIG_MAPPING[model_type](**{key: value for key, value in config.items() if key != "model_type"})
     if not isinstance(config, PreTrainedConfig):
-        raise ValueError(f"backbone_config must be a configuration or its dictionary, got {type(config).__name__}")
-    return getattr(config, "vision_config", config)
+        raise ValueError(f"{field} must be a configuration or its dictionary, got {type(config).__name__}")
+    return config

@@ -1,4 +1,4 @@
-"""A trained model with the way it looks at images: PIL images -> embeddings.
+"""A trained model with the way it looks at images: PIL images -> embeddings, and phrases where it has a text tower.
 
 What is embedded here is cut and scaled as the crops of training and evaluation are (`hf_hyperbolic.data.crop`), so that
 a query and the items of an index lie in one space.
@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from transformers import AutoImageProcessor, PreTrainedConfig
+from transformers import AutoImageProcessor, PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_hyperbolic.checkpoint_names import check_checkpoint_name, not_on_the_hub
-from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
 from hf_hyperbolic.data.crops import CropMode, crop
 from hf_hyperbolic.data.images import to_rgb
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.modeling_hyperbolic_clip_text import TEXT_WEIGHTS, HyperbolicCLIPModel
+from hf_hyperbolic.phrases import encode_phrases, load_tokenizer, no_text
 from hf_hyperbolic.plain_vision import PlainVisionModel, load_plain
 from hf_hyperbolic.vision_backbone import HUB_ARGUMENTS
 
@@ -56,6 +58,7 @@ class ImageEncoder:
         measures: `{"children": measure, "parents": measure}`, by which the model ranks in either direction.
         settings: what the run saved that trained it; empty where nothing is known.
         conversion: of a model converted from what others published, what `conversion.json` says; else empty.
+        tokenizer: of a model with a text tower; None where there is none.
     """
 
     def __init__(
@@ -70,12 +73,14 @@ class ImageEncoder:
         measures: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         conversion: Mapping[str, Any] | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
         self.model, self.name = model.eval(), name
         self.image_size, self.context, self.crop_mode = image_size, context, crop_mode
         self.mean, self.std = [float(value) for value in mean], [float(value) for value in std]
         self.measures = dict(measures) if measures is not None else ranking_measures({}, self.geometry)
         self.settings, self.conversion = dict(settings or {}), dict(conversion or {})
+        self.tokenizer = tokenizer
 
     @classmethod
     def from_pretrained(
@@ -113,7 +118,7 @@ class ImageEncoder:
             name = os.path.abspath(name)
         check_checkpoint_name(name, cache_dir=hub.get("cache_dir"), revision=hub.get("revision"))
         try:
-            model = _load_model(name, dtype=dtype, **hub)
+            model = load_model(name, dtype=dtype, **hub)
         except OSError as error:
             if os.path.isdir(name):
                 raise
@@ -138,6 +143,7 @@ class ImageEncoder:
             _measures(settings, conversion, geometry),
             settings,
             conversion,
+            load_tokenizer(name, **hub) if isinstance(model, HyperbolicCLIPModel) else None,
         )
 
     @property
@@ -175,12 +181,20 @@ class ImageEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of weights, configuration and preprocessing: equal where embeddings may be compared."""
+        """SHA-256 of weights, configuration and preprocessing: equal where embeddings of images may be compared.
+
+        A text tower has no part in it: an index that was made before a model had words is its index still.
+        """
         digest = hashlib.sha256()
+        config = self.model.config
+        if isinstance(config, HyperbolicCLIPConfig):
+            config = config.image_config()
         # what differs from the defaults: a new setting in a later transformers must not make it another model
-        config = _material(self.model.config.to_diff_dict())
+        config = _material(config.to_diff_dict())
         digest.update(json.dumps([config, self.preprocessing], sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
+            if isinstance(self.model, HyperbolicCLIPModel) and name.startswith(TEXT_WEIGHTS):
+                continue
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -224,6 +238,33 @@ class ImageEncoder:
             found.append(embeds.float().cpu().numpy())
         return np.concatenate(found) if found else np.empty((0, self.dim), dtype=np.float32)
 
+    @property
+    def has_text(self) -> bool:
+        """Whether the model has a text tower."""
+        return isinstance(self.model, HyperbolicCLIPModel)
+
+    def encode_text(self, phrases: Sequence[str], batch_size: int = 256) -> np.ndarray:
+        """Embeds phrases in the space of the images.
+
+        Args:
+            phrases: any number of texts.
+            batch_size: phrases the model sees at once.
+
+        Returns:
+            (n, D) float32, for a hyperbolic model space components.
+
+        Raises:
+            ValueError: the model has no text tower, no tokenizer lies beside it, or see `encode_phrases`.
+        """
+        if not isinstance(self.model, HyperbolicCLIPModel):
+            raise no_text(self.name)
+        if self.tokenizer is None:
+            raise ValueError(
+                f"no tokenizer lies beside {self.name}: save that of its text tower into the folder, for a CLIP text "
+                "tower AutoTokenizer.from_pretrained('openai/clip-vit-base-patch16').save_pretrained(FOLDER)"
+            )
+        return encode_phrases(self.model, self.tokenizer, phrases, batch_size)
+
     def __repr__(self) -> str:
         space = f"curvature -{self.curvature:.4g}" if self.curvature else self.geometry or "compared by cosine"
         return f"ImageEncoder({self.name!r}, {space}, {self.image_size} px, {self.dtype} on {self.model.device})"
@@ -257,13 +298,21 @@ def ranking_measures(settings: Mapping[str, Any], geometry: str | None) -> dict[
     return {direction: settings.get(f"{direction}_measure") or default for direction in ("children", "parents")}
 
 
-def _load_model(name: str, **kwargs: Any) -> HyperbolicCLIPVisionModel | PlainVisionModel:
+def load_model(name: str, **kwargs: Any) -> HyperbolicCLIPVisionModel | PlainVisionModel:
+    """A model of this library as what it is, with or without text, or the vision tower of any other; safetensors alone.
+
+    Args:
+        name: folder or Hub name.
+        **kwargs: passed to `from_pretrained`.
+    """
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
     kwargs["use_safetensors"] = True  # no pickle, whoever named the checkpoint
     # not `model_type`: where the Hub cannot be reached, asking it again takes as long again
-    found = PreTrainedConfig.get_config_dict(name, **hub)[0].get("model_type")
-    if found == HyperbolicCLIPVisionConfig.model_type:
-        return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
+    match PreTrainedConfig.get_config_dict(name, **hub)[0].get("model_type"):
+        case HyperbolicCLIPVisionConfig.model_type:
+            return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
+        case HyperbolicCLIPConfig.model_type:
+            return HyperbolicCLIPModel.from_pretrained(name, **kwargs)
     return load_plain(name, **kwargs)
 
 

@@ -13,7 +13,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from .configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
 from .euclidean import exp_map0 as euclidean_exp_map0
 from .euclidean import radius as euclidean_radius
 from .lorentz import exp_map0 as lorentz_exp_map0
@@ -65,7 +65,7 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     """
 
     config: HyperbolicCLIPVisionConfig
-    config_class = HyperbolicCLIPVisionConfig
+    config_class: type[HyperbolicCLIPVisionConfig] = HyperbolicCLIPVisionConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
     input_modalities = ["image"]  # noqa: RUF012
@@ -75,6 +75,9 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _keep_in_fp32_modules_strict = ["log_curvature", "log_alpha", "log_temperature", "tangent_norm", "class_proxies"]  # noqa: RUF012
+
+    # of a checkpoint with a text tower, where the image encoder alone is asked for
+    _keys_to_ignore_on_load_unexpected: list[str] | None = [r"^text_", r"^log_text_alpha$"]  # noqa: RUF012
 
     log_curvature: Tensor
     log_alpha: Tensor
@@ -88,12 +91,8 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         self.backbone = AutoModel.from_config(config.backbone_config, dtype=torch.get_default_dtype())
         if getattr(self.backbone, "main_input_name", None) != "pixel_values":
             raise ValueError(f"backbone_config is of {type(self.backbone).__name__}, which takes no images")
-        self.projection = _projection(config.feature_dim, config.projection_dim, config.projection_layers)
-        self.tangent_norm = (
-            nn.BatchNorm1d(config.projection_dim, affine=False, dtype=torch.float32)
-            if config.projection_norm == "batchnorm"
-            else nn.Identity()
-        )
+        self.projection = make_projection(config.feature_dim, config.projection_dim, config.projection_layers)
+        self.tangent_norm = make_tangent_norm(config)
         # their values come from _init_weights: this may run on the meta device
         log_curvature = torch.zeros((), dtype=torch.float32)
         if self.learns_curvature:
@@ -159,14 +158,17 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         Returns:
             (B, D) embeddings and (B, D) tangent vectors, float32 or float64.
         """
+        return self._lift(projected, self.tangent_norm, self.alpha)
+
+    def _lift(self, projected: Tensor, tangent_norm: nn.Module, alpha: Tensor) -> tuple[Tensor, Tensor]:
         # on a CPU autocast(dtype=float32) would be ignored: it has to be off, and for the device at hand
         with torch.autocast(projected.device.type, enabled=False):
             (tangent,) = promote(projected)
-            if isinstance(self.tangent_norm, nn.BatchNorm1d):
+            if isinstance(tangent_norm, nn.BatchNorm1d):
                 # float32 unless the whole model was cast, by .half() or .double()
-                statistics = self.tangent_norm.get_buffer("running_mean")
-                tangent = self.tangent_norm(tangent.to(statistics.dtype)).to(tangent.dtype)
-            return self._into_space(self.alpha.to(tangent.dtype) * tangent)
+                statistics = tangent_norm.get_buffer("running_mean")
+                tangent = tangent_norm(tangent.to(statistics.dtype)).to(tangent.dtype)
+            return self._into_space(alpha.to(tangent.dtype) * tangent)
 
     def proxy_embeds(self) -> Tensor:
         """(C, D) float32 embeddings of the class proxies, row by row those of `config.id2label`.
@@ -267,11 +269,16 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         config: HyperbolicCLIPVisionConfig | str | os.PathLike | None = None,
         **kwargs: Any,
     ) -> "HyperbolicCLIPVisionModel":
-        """Loads a checkpoint of this model; a checkpoint of another one goes to `from_backbone_pretrained`."""
+        """Loads a checkpoint of this model; a checkpoint of another one goes to `from_backbone_pretrained`.
+
+        Of a `HyperbolicCLIPModel`, which has a text tower too, the image encoder is taken.
+        """
         if pretrained_model_name_or_path is not None and kwargs.get("state_dict") is None:
             hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
             found = model_type(pretrained_model_name_or_path, **hub)
-            if found not in (None, cls.config_class.model_type) and not isinstance(config, str | os.PathLike):
+            if found == HyperbolicCLIPConfig.model_type and found != cls.config_class.model_type and config is None:
+                config = HyperbolicCLIPConfig.from_pretrained(pretrained_model_name_or_path, **hub).image_config()
+            elif found not in (None, cls.config_class.model_type) and not isinstance(config, str | os.PathLike):
                 return cls.from_backbone_pretrained(pretrained_model_name_or_path, config=config, **kwargs)
         loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
         align_weights(loaded[0] if isinstance(loaded, tuple) else loaded)  # a tuple with output_loading_info
@@ -310,7 +317,15 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         return model.eval()
 
 
-def _projection(feature_dim: int, dim: int, layers: int) -> nn.Sequential:
+def make_tangent_norm(config: HyperbolicCLIPVisionConfig) -> nn.Module:
+    """What `projection_norm` says, with statistics of its own."""
+    if config.projection_norm == "batchnorm":
+        return nn.BatchNorm1d(config.projection_dim, affine=False, dtype=torch.float32)
+    return nn.Identity()
+
+
+def make_projection(feature_dim: int, dim: int, layers: int) -> nn.Sequential:
+    """From (B, feature_dim) to (B, dim), of one linear map or two."""
     if layers == 1:
         return nn.Sequential(nn.Linear(feature_dim, dim, bias=False))
     return nn.Sequential(nn.Linear(feature_dim, feature_dim), nn.GELU(), nn.Linear(feature_dim, dim, bias=False))

@@ -34,7 +34,11 @@ _TINY = [
     "--image_size", "32", "--projection_dim", "16", "--scenes_per_batch", "4", "--boxes_per_scene", "4", "--max_steps",
     "2", "--eval_steps", "2", "--warmup_steps", "1", "--train_scenes", "24", "--val_scenes", "20", "--cpu", "true",
 ]  # fmt: skip
-SMALL = {"train": _TINY, "evaluate": ["--cpu", "true"]}  # after a page's own settings: the last one counts
+SMALL = {
+    "train": _TINY,
+    "evaluate": ["--cpu", "true"],
+    "add_text": ["--images", "24", "--eval_images", "12", "--max_steps", "2", "--cpu", "true"],
+}  # after a page's own settings: the last one counts
 _FENCE = re.compile(r"^(?P<mark><!--(?P<said>[^\n]*?)-->\n)?```(?P<language>[^\n]*)\n(?P<code>.*?)^```$", re.M | re.S)
 
 
@@ -157,9 +161,12 @@ def understand(words: list[str]) -> None:
 def _understand_script(path: str, arguments: list[str]) -> None:
     from hf_hyperbolic.training.arguments import TrainArguments
     from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
+    from hf_hyperbolic.training.text_arguments import TextArguments
 
     if path in ("training/train.py", "training/train_with_trainer.py"):
         TrainArguments.parse(arguments)
+    elif path == "training/add_text.py":
+        HfArgumentParser(TextArguments).parse_args_into_dataclasses(arguments)
     elif path == "training/pretrain.py":
         PretrainArguments.parse(arguments)
     elif path == "training/evaluate.py":

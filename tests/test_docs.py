@@ -172,11 +172,13 @@ def test_commands_in_the_text_are_understood(page, monkeypatch, capsys):
 def test_settings_in_the_text_exist(page):
     """What stands as `--some_setting` (with an underscore: the scripts' own) is one of a script's."""
     known = train_options()
-    for name in ("pretrain", "evaluate", "compare"):
+    for name in ("pretrain", "evaluate", "compare", "add_text"):
         known |= set(re.findall(r"^    (\w+): ", (ROOT / "training" / f"{name}.py").read_text(), flags=re.M))
-    known |= set(
-        re.findall(r"^    (\w+): ", (ROOT / "hf_hyperbolic/training/pretrain_arguments.py").read_text(), flags=re.M)
-    )
+    known |= {
+        setting
+        for name in ("pretrain_arguments", "text_arguments")
+        for setting in re.findall(r"^    (\w+): ", (ROOT / f"hf_hyperbolic/training/{name}.py").read_text(), flags=re.M)
+    }
     accelerate = {
         "num_processes", "num_machines", "num_cpu_threads_per_process", "mixed_precision", "multi_gpu", "config_file",
         "nproc_per_node",

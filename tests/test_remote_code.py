@@ -13,9 +13,11 @@ import torch
 from blocked_package import BLOCK_THE_PACKAGE
 from PIL import Image
 from safetensors.torch import load_file
+from text_models import text_model, tokenizer
 from transformers import CLIPVisionConfig, ResNetConfig, pipeline
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, make_image_processor
+from hf_hyperbolic.phrases import encode_phrases, save_processors
 
 CODE = {
     "modeling_hyperbolic_clip.py",
@@ -123,6 +125,40 @@ def test_bit_equal_where_the_package_cannot_be_imported(backbone, fields, tmp_pa
     assert torch.equal(out["embeds"], embed_here(model))
     assert torch.equal(out["curvature"], model.curvature.detach())
     assert {path.name for path in (tmp_path / "again").glob("*.py")} == CODE
+    again = HyperbolicCLIPVisionModel.from_pretrained(tmp_path / "again")
+    assert torch.equal(embed_here(again), embed_here(model))
+
+
+@pytest.mark.slow
+def test_a_text_tower_travels_too(tmp_path) -> None:
+    model = text_model()
+    model.save_pretrained(tmp_path / "model")
+    save_processors(tmp_path / "model", make_image_processor(32), tokenizer())
+    assert {path.name for path in (tmp_path / "model").glob("*.py")} == CODE | {"modeling_hyperbolic_clip_text.py"}
+    script = """
+        import torch
+        from PIL import Image
+        from safetensors.torch import save_file
+        from transformers import AutoModel, AutoProcessor
+
+        model = AutoModel.from_pretrained("model", trust_remote_code=True)
+        assert type(model).__name__ == "HyperbolicCLIPModel", type(model)
+        assert type(model).__module__.startswith("transformers_modules."), type(model)
+        processor = AutoProcessor.from_pretrained("model")
+        inputs = processor(
+            text=["a wheel", "the street lamp"], images=[Image.open("photograph.png")], padding=True,
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            out = model(**inputs)
+        save_file({"embeds": out.embeds, "text": out.text_embeds}, "out.safetensors")
+        model.save_pretrained("again")
+    """
+    run_without_the_package(script, tmp_path)
+    out = load_file(tmp_path / "out.safetensors")
+    assert torch.equal(out["embeds"], embed_here(model))
+    phrases = encode_phrases(model, tokenizer(), ["a wheel", "the street lamp"])
+    assert torch.equal(out["text"], torch.from_numpy(phrases))
     again = HyperbolicCLIPVisionModel.from_pretrained(tmp_path / "again")
     assert torch.equal(embed_here(again), embed_here(model))
 

@@ -27,6 +27,7 @@ from hf_hyperbolic.evaluation import (
     paired_difference,
     save_per_query,
 )
+from hf_hyperbolic.evaluation.text_to_image import evaluate_text_to_image
 from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.report import write_report
@@ -67,7 +68,13 @@ class EvaluateArguments:
     class_hierarchy: str | None = field(
         default=None, metadata={"help": "file of --ground tree: JSON of Open Images, or a map of classes to parents"}
     )
-    zero_shot: bool = field(default=False, metadata={"help": "tell boxes by class prototypes of --support_split too"})
+    zero_shot: bool = field(
+        default=False,
+        metadata={
+            "help": "tell boxes by class prototypes of --support_split too, and where the model has a text tower by "
+            "the names of the classes, and find boxes and scenes by these"
+        },
+    )
     support_split: str = field(default="train", metadata={"help": "split that prototypes are made from"})
     shots: int = field(default=50, metadata={"help": "most boxes of a class behind a prototype"})
     support_draws: int = field(default=3, metadata={"help": "how often these boxes are drawn; figures are their mean"})
@@ -198,11 +205,21 @@ def main(argv: list[str] | None = None) -> None:
             found["notes"].append(note)
         if options.zero_shot:
             reference = each.embed(support_split, support.nodes, progress=accelerator.is_main_process)
+            try:
+                names = each.embed_names(hierarchy.class_names)
+            except ValueError as error:  # a word that its tokenizer does not know
+                names = None
+                found["notes"].append(f"zero_shot: no figure of {each.name} by names: {error}")
             more, more_values = evaluate_zero_shot(
                 embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed,
-                trained_here=each.trained_on(data), distributed=True,
+                trained_here=each.trained_on(data), distributed=True, name_embeds=names,
             )  # fmt: skip
             found, values = found | more, values | more_values
+            if names is not None:
+                by_name, by_name_values = evaluate_text_to_image(
+                    embeddings[each.name], hierarchy, names, each.curvature, seed=options.seed
+                )
+                found, values = found | {"text_to_image": by_name}, values | by_name_values
         results[each.name], per_query[each.name] = found, values
     if accelerator.is_main_process:
         told_images = hierarchy.node_image[told_boxes(hierarchy, support)] if options.zero_shot else None

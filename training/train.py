@@ -21,10 +21,12 @@ from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.phrases import save_processors
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
-from hf_hyperbolic.training.embed_crops import embed_crops
+from hf_hyperbolic.training.class_phrases import ClassPhrases
+from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.fine_tuning import check_sharded, feed_of_features, restrict_training
@@ -41,22 +43,30 @@ from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics
 from hf_hyperbolic.training.sharding import Sharding
 from hf_hyperbolic.training.sources import check_two_splits, load_split
 from hf_hyperbolic.training.step_guard import StepGuard
+from hf_hyperbolic.training.text_tower import ClassNames, add_text_tower
 from hf_hyperbolic.training.trackers import start_trackers, track_retrieval, trackers_asked_for
 from hf_hyperbolic.training.validation import Validation
 from hf_hyperbolic.training.weight_average import WeightAverage
 
 
 def save_model(
-    model: HyperbolicCLIPVisionModel, args: TrainArguments, processor: CLIPImageProcessorPil, folder: Path
+    model: HyperbolicCLIPVisionModel,
+    args: TrainArguments,
+    processor: CLIPImageProcessorPil,
+    folder: Path,
+    class_names: ClassNames | None = None,
 ) -> None:
-    """Writes model, remote code, image processor and settings as one folder, aside and then in place."""
+    """Writes model, remote code, processors and settings as one folder, aside and then in place."""
     with whole_folder(folder) as aside:
         if args.lora_rank:
             model.save_pretrained(aside, state_dict=merged_weights(model))
             save_adapters(model, aside / ADAPTER)
         else:
             model.save_pretrained(aside)
-        processor.save_pretrained(aside)
+        if class_names is None:
+            processor.save_pretrained(aside)
+        else:
+            save_processors(aside, processor, class_names.tokenizer)
         args.save(aside)
         if (how := Path(args.backbone) / PretrainArguments.FILE).is_file():  # where the backbone came from
             shutil.copyfile(how, aside / how.name)
@@ -84,6 +94,11 @@ def main(argv: list[str] | None = None) -> None:
     feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
     model = build_model(args, (train_split or val_split).hierarchy.class_names)
+    class_names = None
+    if args.text_weight:
+        phrases = ClassPhrases((train_split or val_split).hierarchy.class_names)
+        model, tokenizer = add_text_tower(model, args.text, phrases.every())
+        class_names = ClassNames(phrases, tokenizer, model)
     for line in restrict_training(model, args):
         accelerator.print(line)
     processor = build_processor(args)
@@ -158,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
             bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
             if figures["val_score"] > progress.best:
                 progress.best, progress.best_step = figures["val_score"], progress.step
-                save_model(evaluated, args, processor, output / "best")
+                save_model(evaluated, args, processor, output / "best", class_names)
         progress.validated = progress.step
 
     if progress.step % args.eval_steps == 0 and progress.step > progress.validated:
@@ -173,8 +188,13 @@ def main(argv: list[str] | None = None) -> None:
             bar.write(f"skipped {message}")
         guard.before()
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
+        names = None
         with accelerator.autocast():
-            embeds = cache.embed(crops) if cache else embed(crops)
+            if class_names:
+                tokens = class_names.tokens(args.seed, progress.step, crops.device)
+                embeds, names = embed_crops_and_names(prepared, crops, tokens, mean, std)
+            else:
+                embeds = cache.embed(crops) if cache else embed(crops)
         embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
         relations, is_scene = feed.relations(batch, nodes.cpu().numpy())
         if not len(relations.own):
@@ -184,7 +204,7 @@ def main(argv: list[str] | None = None) -> None:
             )
         relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
-        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes)
+        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names)
         if cache:
             cache.backward(loss)
         else:
@@ -240,7 +260,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{len(broken)} images could not be read and were left out (process {accelerator.process_index})")
     finished_model = whole()
     if accelerator.is_main_process:
-        save_model(finished_model, args, processor, output / "final")
+        save_model(finished_model, args, processor, output / "final", class_names)
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
     # a process that takes the group down while another still uses it can leave that one waiting
     accelerator.wait_for_everyone()

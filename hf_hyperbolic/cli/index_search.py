@@ -1,4 +1,4 @@
-"""`index search`: what is inside this image, what is it a part of, what lies on the way to the origin?"""
+"""`index search`: what is inside this image or named by this phrase, what is it a part of, what is on the way?"""
 
 import argparse
 import json
@@ -11,13 +11,16 @@ _ON_SHEET = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", help="folder of an index, as `index build` writes it, or its name on the Hub")
-    parser.add_argument("image", help="the query, an image file")
+    parser.add_argument("image", nargs="?", help="the query, an image file")
+    parser.add_argument(
+        "--text", metavar="PHRASE", help='a phrase in place of the image, "a wheel"; for models with a text tower'
+    )
     parser.add_argument(
         "--direction",
         choices=("children", "parents", "path"),
         default="children",
-        help="children: what is inside it (default); parents: what it is a part of; path: what lies on the way to the "
-        "origin, from the particular to the general",
+        help="children: what is inside it, or what a phrase names (default); parents: what it is a part of; path: what "
+        "lies on the way to the origin, from the particular to the general",
     )
     parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="ask for this box of the image, in pixels")
     parser.add_argument("-k", type=int, default=10, help="at most so many results (default: %(default)s)")
@@ -40,6 +43,10 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--sheet {sheet}: the picture must end in .png or .jpg")
     if options.k < 1:
         raise ValueError(f"-k must be at least 1, got {options.k}")
+    if (options.image is None) == (options.text is None):
+        raise ValueError("give one query: an image file, or a phrase by --text")
+    if options.text is not None and options.box is not None:
+        raise ValueError("--box is of an image; a phrase by --text has none")
     where: dict[str, list[str]] = {}
     for name, values in options.where:
         where.setdefault(name, []).extend(values)
@@ -50,21 +57,23 @@ def run(options: argparse.Namespace) -> int:
     index = Index.open(options.index, options.model)
     if index.manifest.unfinished:
         print(f"{index}: the same `index build` again finishes it", file=sys.stderr)
-    image = decode(options.image)
+    image = decode(options.image) if options.image is not None else None
     if options.direction == "path":
-        results = index.path(options.image, box=options.box, where=where)[: options.k]
+        results = index.path(options.image, box=options.box, where=where, text=options.text)[: options.k]
     else:
         ask = index.parents if options.direction == "parents" else index.children
-        results = ask(options.image, options.k, options.box, where)
+        results = ask(options.image, options.k, options.box, where, text=options.text)
     if sheet:
         from hf_hyperbolic.retrieval.index_sheet import result_sheet
 
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        result_sheet(index, image, options.box, results[:_ON_SHEET]).save(sheet, quality=92)
+        query = options.text if image is None else image
+        result_sheet(index, query, options.box, results[:_ON_SHEET]).save(sheet, quality=92)
         first = f", the first {_ON_SHEET} of {len(results):,} results" if len(results) > _ON_SHEET else ""
         print(f"wrote {sheet}{first}", file=sys.stderr)
     if options.json:
-        print(json.dumps({"image": options.image, "box": options.box, **results.as_dict()}, indent=1))
+        asked = {"image": options.image, "box": options.box} if options.text is None else {"text": options.text}
+        print(json.dumps({**asked, **results.as_dict()}, indent=1))
     else:
         print(results)
     return 0

@@ -1,9 +1,10 @@
-"""Image encoders of MERU and HyCoCLIP as models of this library.
+"""MERU and HyCoCLIP as models of this library, with their text tower where the file has one.
 
 MERU: Desai et al. 2023, Hyperbolic Image-Text Representations (arXiv 2304.09172). HyCoCLIP: Pal et al. 2025,
 Compositional Entailment Learning for Hyperbolic Vision-Language Models (arXiv 2410.06912). Both have one layout of
 weights, and embed an image alike: `exp_map0(exp(visual_alpha) * visual_proj(ViT(image)))`, space components on the
-hyperboloid of curvature `-exp(curv)`, which is the convention of this library too.
+hyperboloid of curvature `-exp(curv)`, which is the convention of this library too; and a text as
+`exp_map0(exp(textual_alpha) * textual_proj(textual(text)))` on the same one.
 """
 
 import json
@@ -16,14 +17,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 # by the package's own name, which makes the code travel with what is saved, at the command line too
-from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, __version__
+from hf_hyperbolic import HyperbolicCLIPModel, HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel, __version__
+from hf_hyperbolic.converters.meru_text import clip_text_from_meru
 from hf_hyperbolic.converters.published import load_published
 from hf_hyperbolic.converters.timm_vit import named, vit_from_timm
 from hf_hyperbolic.data.files import replace_folder, sha256
 from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.image_processing import make_image_processor
+from hf_hyperbolic.phrases import load_tokenizer, save_processors
 
 
 @dataclass(frozen=True)
@@ -70,27 +74,29 @@ PUBLISHED = {
 }
 _SCALARS = ("visual_alpha", "curv", "logit_scale")
 _NEEDED = ("visual_proj.weight", *_SCALARS, "pixel_mean", "pixel_std")
-# the text tower, which has no place here
-_LEFT_OUT = ("textual.", "textual_proj.", "textual_alpha")
+_TEXT = ("textual.", "textual_proj.", "textual_alpha")
 # exp_map0 of both clamps the radius to this before sinh
 _MAX_RADIUS = math.asinh(2**15)
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted image encoder.
+    """A converted model.
 
     Attributes:
-        model: in evaluation mode, float32.
+        model: in evaluation mode, float32; a `HyperbolicCLIPModel` where the checkpoint has a text tower.
         mean: three channel means of the pixels, for values in [0, 1].
         std: three standard deviations.
-        left_out: how many weights of the text tower stayed behind.
     """
 
     model: HyperbolicCLIPVisionModel
     mean: list[float]
     std: list[float]
-    left_out: int
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text tower."""
+        return isinstance(self.model, HyperbolicCLIPModel)
 
     @property
     def image_size(self) -> int:
@@ -99,7 +105,7 @@ class Converted:
 
 
 def convert_meru(checkpoint: Mapping[str, Any], heads: int | None = None) -> Converted:
-    """The image encoder of a MERU or HyCoCLIP checkpoint, to the same embeddings.
+    """A MERU or HyCoCLIP checkpoint, to the same embeddings of images and texts.
 
     Args:
         checkpoint: as published, `{"model": {"visual.cls_token": ..., "visual_proj.weight": ..., "curv": ...}, ...}`,
@@ -110,7 +116,8 @@ def convert_meru(checkpoint: Mapping[str, Any], heads: int | None = None) -> Con
         The model with the channel means it was trained with.
 
     Raises:
-        ValueError: weights are missing, unknown, of another shape or not finite, or see `vit_from_timm`.
+        ValueError: weights are missing, unknown, of another shape or not finite, or see `vit_from_timm` and
+            `clip_text_from_meru`.
     """
     state = _state_dict(checkpoint)
     vit = vit_from_timm({k.removeprefix("visual."): v for k, v in state.items() if k.startswith("visual.")}, heads)
@@ -140,11 +147,35 @@ def convert_meru(checkpoint: Mapping[str, Any], heads: int | None = None) -> Con
         model.log_curvature.copy_(state["curv"].view(()))
         model.log_alpha.copy_(state["visual_alpha"].view(()))
         model.log_temperature.copy_(-state["logit_scale"].view(()))
-    left_out = sum(name.startswith(_LEFT_OUT) for name in state)
-    return Converted(model.eval(), _channels(state, "pixel_mean"), _channels(state, "pixel_std"), left_out)
+    if any(name.startswith(_TEXT) for name in state):
+        model = _with_text(model, state)
+    return Converted(model.eval(), _channels(state, "pixel_mean"), _channels(state, "pixel_std"))
 
 
-def convert_meru_file(path: str | Path, output: str | Path, kind: str = "meru", heads: int | None = None) -> Converted:
+def _with_text(image_model: HyperbolicCLIPVisionModel, state: Mapping[str, Tensor]) -> HyperbolicCLIPModel:
+    needed = ("textual_proj.weight", "textual_alpha")
+    if missing := [name for name in needed if name not in state]:
+        raise ValueError(f"it lacks {named(missing)}, and has other weights of a text tower")
+    text = clip_text_from_meru({k.removeprefix("textual."): v for k, v in state.items() if k.startswith("textual.")})
+    projection, dim = state["textual_proj.weight"], image_model.config.projection_dim
+    if tuple(projection.shape) != (dim, text.config.hidden_size):
+        raise ValueError(
+            f"textual_proj.weight has shape {tuple(projection.shape)}, expected {(dim, text.config.hidden_size)}"
+        )
+    model = HyperbolicCLIPModel.from_image_model(image_model, text, _exp("textual_alpha", state["textual_alpha"]))
+    with torch.no_grad():
+        model.text_projection.get_parameter("0.weight").copy_(projection)
+        model.log_text_alpha.copy_(state["textual_alpha"].view(()))
+    return model
+
+
+def convert_meru_file(
+    path: str | Path,
+    output: str | Path,
+    kind: str = "meru",
+    heads: int | None = None,
+    tokenizer: str | Path | None = None,
+) -> Converted:
     """Writes a published file as a folder that `HyperbolicCLIPVisionModel` and `ImageEncoder` load.
 
     Beside weights, configuration, code and image processor lies `conversion.json`: where the weights came from, which
@@ -155,13 +186,15 @@ def convert_meru_file(path: str | Path, output: str | Path, kind: str = "meru", 
         output: folder to write, aside first and then in place.
         kind: "meru" or "hycoclip": the files look alike, and do not say.
         heads: see `convert_meru`.
+        tokenizer: folder or Hub name of a tokenizer to save beside a text tower: CLIP's, whose vocabulary the published
+            models have. None for none: phrases can then not be embedded until one lies there.
 
     Returns:
         What was written.
 
     Raises:
         FileExistsError: `output` is there already.
-        ValueError: see `load_published` and `convert_meru`.
+        ValueError: see `load_published` and `convert_meru`; or the tokenizer is not there, or of other words.
     """
     path, output, published = Path(path), Path(output), PUBLISHED[kind]
     if output.exists():
@@ -171,14 +204,34 @@ def convert_meru_file(path: str | Path, output: str | Path, kind: str = "meru", 
         converted = convert_meru(checkpoint, heads)
     except ValueError as error:
         raise ValueError(f"{path} cannot be converted as a checkpoint of {published.name}: {error}") from error
+    words = _clip_tokenizer(tokenizer, converted) if tokenizer is not None else None
     aside = output.with_name(f".writing-{output.name}")
     shutil.rmtree(aside, ignore_errors=True)
     converted.model.save_pretrained(aside)
-    make_image_processor(converted.image_size, converted.mean, converted.std).save_pretrained(aside)
+    images = make_image_processor(converted.image_size, converted.mean, converted.std)
+    if words is None:
+        images.save_pretrained(aside)
+    else:
+        save_processors(aside, images, words)
     record = _record(published, path, converted)
     (aside / CONVERSION_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     replace_folder(aside, output)
     return converted
+
+
+def _clip_tokenizer(name: str | Path, converted: Converted) -> PreTrainedTokenizerBase:
+    if not isinstance(converted.model, HyperbolicCLIPModel):
+        raise ValueError(f"--tokenizer {name}: the checkpoint has no text tower to use it")
+    found = load_tokenizer(name)
+    if found is None:
+        raise ValueError(f"--tokenizer {name}: there is none; give a CLIP model, such as openai/clip-vit-base-patch16")
+    config = converted.model.config.text_config
+    if (len(found), found.eos_token_id) != (config.vocab_size, config.eos_token_id):
+        raise ValueError(
+            f"--tokenizer {name} has {len(found)} tokens and ends a text by {found.eos_token_id}; the text tower has "
+            f"{config.vocab_size} and {config.eos_token_id}: give CLIP's"
+        )
+    return found
 
 
 def _record(published: Published, path: Path, converted: Converted) -> dict[str, Any]:
@@ -191,7 +244,7 @@ def _record(published: Published, path: Path, converted: Converted) -> dict[str,
             "sha256": sha256(path),
         },
         "converted_by": f"hf_hyperbolic {__version__}",
-        "left_out": f"the text tower ({converted.left_out} tensors: textual.*, textual_proj, textual_alpha)",
+        "text": converted.has_text,
         "general": published.general,
         "specific": published.specific,
         "direction": published.direction,
@@ -207,15 +260,18 @@ def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         euclidean = {"visual_proj.weight", "logit_scale"} <= set(state)
         hint = ": is it a CLIP baseline of the same code, which is Euclidean?" if euclidean else ""
         raise ValueError(f"it lacks {named(missing)}{hint}")
-    known = ("visual.", *_LEFT_OUT)
+    known = ("visual.", *_TEXT)
     if unknown := sorted(name for name in state if name not in _NEEDED and not name.startswith(known)):
         raise ValueError(
             f"it has {named(unknown)}, which the published model has not: what it does to an embedding is not known"
         )
-    kept = {name: value for name, value in state.items() if name in _NEEDED or name.startswith("visual.")}
-    if strange := [name for name, value in kept.items() if not isinstance(value, Tensor) or not value.isfinite().all()]:
+    if strange := [name for name, value in state.items() if not isinstance(value, Tensor) or not _finite(value)]:
         raise ValueError(f"it holds values that are no finite numbers in {named(strange)}")
-    return {name: value for name, value in state.items() if name in kept or name.startswith(_LEFT_OUT)}
+    return dict(state)
+
+
+def _finite(value: Tensor) -> bool:
+    return value.dtype == torch.bool or bool(value.isfinite().all())
 
 
 def _exp(name: str, value: Tensor) -> float:

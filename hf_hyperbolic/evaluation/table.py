@@ -68,11 +68,20 @@ _ENTAILMENT_COLUMNS: list[Column] = [
 ]
 
 
-_ZERO_SHOT_COLUMNS: list[Column] = [
-    ("accuracy", _path("zero_shot", "{}", "accuracy"), 100, 1),
-    ("mean of classes", _path("zero_shot", "{}", "class_accuracy"), 100, 1),
-    ("mAP", _path("zero_shot", "{}", "map"), 100, 1),
-    ("mAP@.50", _path("zero_shot", "{}", "map_50"), 100, 1),
+def _zero_shot_columns(section: str) -> list[Column]:
+    return [
+        ("accuracy", _path(section, "{}", "accuracy"), 100, 1),
+        ("mean of classes", _path(section, "{}", "class_accuracy"), 100, 1),
+        ("mAP", _path(section, "{}", "map"), 100, 1),
+        ("mAP@.50", _path(section, "{}", "map_50"), 100, 1),
+    ]
+
+
+_TEXT_COLUMNS: list[Column] = [
+    ("boxes top-10", _path("text_to_image", "{}", "boxes_top_10"), 100, 1),
+    ("boxes AP", _path("text_to_image", "{}", "boxes_average_precision"), 100, 1),
+    ("scenes top-10", _path("text_to_image", "{}", "scenes_top_10"), 100, 1),
+    ("scenes AP", _path("text_to_image", "{}", "scenes_average_precision"), 100, 1),
 ]
 
 
@@ -142,6 +151,7 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
         *_class_block(results, first, intervals),
         *_tree_block(results, intervals),
         *_zero_shot_block(results, first, intervals),
+        *_text_blocks(results, intervals),
         *(f"note: {note}" for note in first["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -197,9 +207,22 @@ def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any
         "",
         f"Zero-shot: {about['boxes']} boxes told among {about['classes']} classes by prototypes of up to "
         f"{about['shots'] or 'all'} boxes of another split, mean of {about['draws']} draws. mAP over IoU .50 to .95.",
-        *_block(results, first, _ZERO_SHOT_COLUMNS, "zero_shot", intervals),
+        *_block(results, first, _zero_shot_columns("zero_shot"), "zero_shot", intervals),
         *(f"note: {note}" for note in zero_shot_notes(results)),
     ]
+
+
+def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[str]:
+    """By the names of the classes, of the systems that have a text tower."""
+    lines: list[str] = []
+    for section, columns, words in (
+        ("zero_shot_by_name", _zero_shot_columns("zero_shot_by_name"), "Zero-shot by the names of the same classes."),
+        ("text_to_image", _TEXT_COLUMNS, "Text to image: boxes of the class named, and scenes that hold one."),
+    ):
+        having = {name: result for name, result in results.items() if section in result}
+        if having:
+            lines += ["", words, *_block(having, next(iter(having.values())), columns, section, intervals)]
+    return lines
 
 
 def zero_shot_notes(results: Mapping[str, Mapping[str, Any]]) -> list[str]:

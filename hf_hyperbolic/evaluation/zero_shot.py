@@ -10,6 +10,9 @@ wherever boxes look for what they are a part of. Figures are
 - `map` and `map_50`, the mean over classes of COCO's average precision (over IoU thresholds .50 to .95, and at .50),
   the boxes being the detections, each with its score for every class (see `detection`).
 
+A model with a text tower tells them by the names of the classes as well (`zero_shot_by_name`): no box of the support is
+looked at, which then only says which classes there are.
+
 The figure to quote is that of the *nearest* prototype: by hyperbolic distance for a hyperbolic model, by cosine for any
 other (`nearest_measure`). Angles are given too, but they tell wholes from parts, not one class from another: beta does
 not say how far away a prototype lies, and alpha prefers those near the origin whatever the crop.
@@ -26,7 +29,7 @@ the figure (Efron & Tibshirani 1993, chapter 10). As every resample ranks all bo
 an interval of its average precision, unless measures are named.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +61,7 @@ def evaluate_zero_shot(
     map_resamples: int = 200,
     trained_here: bool | None = None,
     distributed: bool = False,
+    name_embeds: torch.Tensor | np.ndarray | None = None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Accuracy and mean average precision of telling boxes by the nearest prototype.
 
@@ -76,6 +80,8 @@ def evaluate_zero_shot(
         distributed: share the classes out over the processes of `accelerate launch` or `torchrun`. All of them must
             then call this with the same arguments, and each gets what one process alone would, to the last bit if it
             computes with as many threads (`OMP_NUM_THREADS`).
+        name_embeds: (C, D) embeddings of the names of `hierarchy.class_names` by the model's text tower: boxes are told
+            by them too, among the same classes, a name in place of each prototype.
 
     Returns:
         The result: `zero_shot`: measure -> figure of `FIGURES` -> `value`, `low`, `high`, `chance`, `ceiling`,
@@ -83,8 +89,9 @@ def evaluate_zero_shot(
         `zero_shot_about`: `measure` (the nearest prototype's), `boxes`, `left_out`, `classes`, `support_boxes` (of a
         draw), `shots`, `draws`, `iou_thresholds`, `max_detections`, `trained_here`, `notes`, and `per_class`: `name`,
         `boxes`, `support`, and `measures`: measure -> `accuracy`, `average_precision`, lists over the candidate
-        classes. And `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box of
-        `zero_shot_task.told_boxes` is told rightly.
+        classes; with `name_embeds` `zero_shot_by_name`, of the form of `zero_shot`. And
+        `"zero_shot/<measure>/accuracy"` -> (Q,) share of the draws in which each box of `zero_shot_task.told_boxes` is
+        told rightly.
 
     Raises:
         ValueError: embeddings do not fit, or no box can be told.
@@ -95,6 +102,10 @@ def evaluate_zero_shot(
             f"embeds {tuple(vectors.shape)} must have one row for each of {hierarchy.num_nodes} nodes, and "
             f"support_embeds {tuple(reference.shape)} one for each of {len(support.nodes)} support boxes"
         )
+    if name_embeds is not None and len(name_embeds) != hierarchy.num_classes:
+        raise ValueError(
+            f"name_embeds has {len(name_embeds)} rows: one is needed for each of {hierarchy.num_classes} classes"
+        )
     names = tuple(measures) if measures is not None else applicable_measures(curvature)
     quoted = nearest_measure(curvature)
     c = curvature if is_hyperbolic(curvature) else None
@@ -104,10 +115,20 @@ def evaluate_zero_shot(
     image_draws = _ImageDraws(hierarchy.num_images, resamples, map_resamples, seed)
     crops = vectors[torch.from_numpy(queries.nodes).to(vectors.device)]
     levels = _Levels(queries, support, seed, processes)
-    table: dict[str, dict[str, dict[str, Any]]] = {}
-    per_unit, per_class = {}, {}
-    for measure in names:
-        prototypes = [
+    per_unit: dict[str, np.ndarray] = {}
+
+    def tell(section: str, prototypes_by: Callable[[str], list[torch.Tensor]]) -> tuple[dict[str, Any], dict[str, Any]]:
+        table, per_class = {}, {}
+        for measure in names:
+            given = PrototypeScores(crops, prototypes_by(measure), measure, c)
+            weights = image_draws.for_map if measures is not None or measure == quoted else image_draws.for_map[:0]
+            told, precision, resampled = judge(queries, given, weights, processes)
+            table[measure], per_class[measure] = _figures(queries, told, precision, resampled, image_draws, levels)
+            per_unit[f"{section}/{measure}/accuracy"] = np.mean(told, axis=0)
+        return table, per_class
+
+    def means_of_boxes(measure: str) -> list[torch.Tensor]:
+        return [
             class_prototypes(
                 reference[torch.from_numpy(draw).to(reference.device)],
                 torch.from_numpy(rows[draw]).to(reference.device),
@@ -117,11 +138,12 @@ def evaluate_zero_shot(
             )
             for draw in support.draws
         ]
-        given = PrototypeScores(crops, prototypes, measure, c)
-        weights = image_draws.for_map if measures is not None or measure == quoted else image_draws.for_map[:0]
-        told, precision, resampled = judge(queries, given, weights, processes)
-        table[measure], per_class[measure] = _figures(queries, told, precision, resampled, image_draws, levels)
-        per_unit[f"zero_shot/{measure}/accuracy"] = np.mean(told, axis=0)
+
+    table, per_class = tell("zero_shot", means_of_boxes)
+    found: dict[str, Any] = {"zero_shot": table}
+    if name_embeds is not None:
+        called = torch.as_tensor(name_embeds).detach().float()[torch.from_numpy(queries.classes)].to(crops.device)
+        found["zero_shot_by_name"] = tell("zero_shot_by_name", lambda _: [called])[0]
     about = {"measure": quoted, **_about(queries, support, trained_here)} | {
         "per_class": {
             "name": [hierarchy.class_names[label] for label in queries.classes],
@@ -130,7 +152,7 @@ def evaluate_zero_shot(
             "measures": per_class,
         }
     }
-    return {"zero_shot": table, "zero_shot_about": about}, per_unit
+    return {**found, "zero_shot_about": about}, per_unit
 
 
 def nearest_measure(curvature: float | None) -> str:

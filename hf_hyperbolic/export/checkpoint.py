@@ -9,8 +9,9 @@ from transformers import PreTrainedConfig
 
 from hf_hyperbolic import __version__
 from hf_hyperbolic.checkpoint_names import check_checkpoint_name, not_on_the_hub
-from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
 from hf_hyperbolic.encoder import ImageEncoder
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.ranking_scores import SIMILARITY_SHARE
 
 
@@ -31,12 +32,15 @@ def load_checkpoint(checkpoint: str | os.PathLike[str]) -> ImageEncoder:
         found = PreTrainedConfig.get_config_dict(checkpoint)[0].get("model_type")
     except OSError as error:
         raise not_on_the_hub(str(checkpoint), error) from error
-    if found not in (None, mine):
+    # of a model with a text tower the image encoder is exported
+    if found not in (None, mine, HyperbolicCLIPConfig.model_type):
         raise ValueError(
             f"{checkpoint} holds a model of type {found!r}, not one of this library ({mine!r}): such models are "
             "exported by Optimum; what is exported here was trained by training/train.py"
         )
     encoder = ImageEncoder.from_pretrained(checkpoint, "cpu", torch.float32)
+    if encoder.has_text:
+        encoder.model = HyperbolicCLIPVisionModel.from_pretrained(checkpoint, use_safetensors=True).eval()
     _check_finite(encoder)
     return encoder
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConfig
+from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPConfig, HyperbolicCLIPVisionConfig
 from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
@@ -65,10 +65,15 @@ class TrainedModel:
 
     def _check(self) -> None:
         kind, mine = self.config.get("model_type"), HyperbolicCLIPVisionConfig.model_type
-        if kind != mine:
+        if kind not in (mine, HyperbolicCLIPConfig.model_type):
             raise ValueError(f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}")
         if not any(self.folder.glob("*.safetensors")):
             raise FileNotFoundError(f"{self.folder} holds no weights in safetensors, and nothing else is pushed")
+        if kind == HyperbolicCLIPConfig.model_type:
+            raise ValueError(
+                f"{self.folder} has a text tower, and the card is one of image encoders: publish it by `hf upload` "
+                "with a card of your own"
+            )
         code = {f"{name.partition('.')[0]}.py" for name in self.config.get("auto_map", {}).values()}
         missing = sorted(name for name in code if not (self.folder / name).is_file())
         if missing or not code:

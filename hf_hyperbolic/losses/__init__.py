@@ -8,6 +8,7 @@ from hf_hyperbolic.losses.distance import distance_loss
 from hf_hyperbolic.losses.entailment_cone import cone_loss, half_aperture
 from hf_hyperbolic.losses.hcl import hcl_loss
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, bidirectional_info_nce, multi_positive_info_nce
+from hf_hyperbolic.losses.names import name_loss
 from hf_hyperbolic.losses.nt_xent import nt_xent_loss
 from hf_hyperbolic.losses.radial_order import radial_order_loss
 from hf_hyperbolic.losses.single_positive import single_positive_angle_loss
@@ -29,6 +30,7 @@ __all__ = [
     "hcl_loss",
     "inverse_prevalence",
     "multi_positive_info_nce",
+    "name_loss",
     "nt_xent_loss",
     "proxy_loss",
     "radial_order_loss",

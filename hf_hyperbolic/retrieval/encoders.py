@@ -1,7 +1,7 @@
 """What retrieval asks of a model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -45,3 +45,11 @@ class Encoder(Protocol):
 
     def encode_crops(self, crops: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """(n, size, size, 3) uint8 crops -> (n, D) float32 embeddings."""
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What retrieval asks of a model beside, where a query is a phrase."""
+
+    def encode_text(self, phrases: Sequence[str], batch_size: int = 256) -> np.ndarray:
+        """Phrases -> (n, D) float32 embeddings of the same space; ValueError where the model has no text tower."""

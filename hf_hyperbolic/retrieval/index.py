@@ -11,7 +11,7 @@ from PIL import Image
 
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.data.images import decode
-from hf_hyperbolic.retrieval.encoders import Box, Encoder
+from hf_hyperbolic.retrieval.encoders import Box, Encoder, TextEncoder
 from hf_hyperbolic.retrieval.index_filter import Competing, Where
 from hf_hyperbolic.retrieval.index_hub import index_folder
 from hf_hyperbolic.retrieval.index_manifest import Manifest
@@ -124,9 +124,15 @@ class Index(IndexRows):
         return encoder
 
     def children(
-        self, image: Query, k: int = 10, box: Box | None = None, where: Where | None = None, measure: str | None = None
+        self,
+        image: Query | None = None,
+        k: int = 10,
+        box: Box | None = None,
+        where: Where | None = None,
+        measure: str | None = None,
+        text: str | None = None,
     ) -> Results:
-        """What is inside this? The items that fit best as parts of an image, or of a box in it.
+        """What is inside this? The items that fit best as parts of an image, or of a box in it; or what a phrase names.
 
         Those compete of which the index knows that they are part of something, and those of which it knows nothing:
         not the scenes of a data set with boxes.
@@ -138,25 +144,40 @@ class Index(IndexRows):
             where: column -> value or values that items must have: `{"class": "wheel", "level": [1, 2]}`. Columns are
                 class, level (a number or "scene", "object", "part"), split, id and image.
             measure: by which to rank; default: the model's own.
+            text: a phrase in place of an image, "a wheel": the items that it names are its children.
 
         Raises:
             BrokenImageError: the image cannot be read.
             ModelMismatchError: the model at hand is not the one that made the index.
-            ValueError: k below 1, a box outside the image, or a column, class, ... that no item has.
+            ValueError: k below 1, a box outside the image, or a column, class, ... that no item has; neither an image
+                nor a text, or both; or a text to a model without a text tower.
         """
-        return self._ask(image, k, box, where, measure, "children")
+        return self._ask(image, k, box, where, measure, "children", text)
 
     def parents(
-        self, image: Query, k: int = 10, box: Box | None = None, where: Where | None = None, measure: str | None = None
+        self,
+        image: Query | None = None,
+        k: int = 10,
+        box: Box | None = None,
+        where: Where | None = None,
+        measure: str | None = None,
+        text: str | None = None,
     ) -> Results:
-        """What is this a part of? The items that fit best as wholes around an image, or around a box in it.
+        """What is this a part of? The items that fit best as wholes around an image, a box in it, or what is named.
 
         Those compete of which the index knows that they contain something, and those of which it knows nothing; whole
         images of a data set always do. Not the item itself. Arguments and errors as `children`.
         """
-        return self._ask(image, k, box, where, measure, "parents")
+        return self._ask(image, k, box, where, measure, "parents", text)
 
-    def path(self, image: Query, steps: int = 50, box: Box | None = None, where: Where | None = None) -> Results:
+    def path(
+        self,
+        image: Query | None = None,
+        steps: int = 50,
+        box: Box | None = None,
+        where: Where | None = None,
+        text: str | None = None,
+    ) -> Results:
         """What lies on the way from an image to the origin, where the most general things are?
 
         The geodesic from the embedding to the origin is walked in `steps` steps of equal length; at each the nearest
@@ -169,6 +190,7 @@ class Index(IndexRows):
             steps: at least 2.
             box: as `children`.
             where: as `children`.
+            text: as `children`.
 
         Returns:
             The items in the order they are met; `Found.at` is the share of the way, `score` minus the distance from it.
@@ -180,7 +202,7 @@ class Index(IndexRows):
             raise ValueError(f"{self.folder} is of a model without curvature: in its space nothing lies on the way")
         if steps < 2:
             raise ValueError(f"steps must be at least 2, got {steps}")
-        query, itself = self._query(image, box)
+        query, itself = self._query(image, box, text)
         points = lorentz.geodesic_to_origin(torch.from_numpy(query[0]), steps, self.curvature)[:-1]
         rows, scores, candidates = self._best(points, 1 + len(itself), "distance", "parents", where, None, itself)
         met: dict[int, tuple[float, float]] = {}
@@ -224,12 +246,19 @@ class Index(IndexRows):
         ]
 
     def _ask(
-        self, image: Query, k: int, box: Box | None, where: Where | None, measure: str | None, direction: str
+        self,
+        image: Query | None,
+        k: int,
+        box: Box | None,
+        where: Where | None,
+        measure: str | None,
+        direction: str,
+        text: str | None,
     ) -> Results:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         measure = measure or self._measure(direction)
-        query, itself = self._query(image, box)
+        query, itself = self._query(image, box, text)
         flag = _FLAGS[direction]
         asked = torch.from_numpy(query)
         rows, scores, candidates = self._best(asked, k + len(itself), measure, direction, where, flag, itself)
@@ -237,8 +266,13 @@ class Index(IndexRows):
         found = self._found(rows[0, kept].tolist(), scores[0, kept].tolist())
         return Results(found, measure, direction, candidates)
 
-    def _query(self, image: Query, box: Box | None) -> tuple[np.ndarray, set[int]]:
+    def _query(self, image: Query | None, box: Box | None, text: str | None) -> tuple[np.ndarray, set[int]]:
         """(1, D) embedding, and the rows that are the query itself."""
+        if (image is None) == (text is None):
+            raise ValueError("ask by an image or by a text, one of the two")
+        if text is not None:
+            return self._phrase(text, box), set()
+        assert image is not None
         if isinstance(image, int | np.integer):
             if box is not None:
                 raise ValueError("box is of an image; a row of the index has its own")
@@ -257,6 +291,17 @@ class Index(IndexRows):
         embedding = self.encoder.encode([image], [box])
         check_finite(embedding, [file or "the image"])
         return embedding, self.rows_of(os.path.abspath(file), box) if file else set()
+
+    def _phrase(self, text: str, box: Box | None) -> np.ndarray:
+        """(1, D) embedding of a phrase."""
+        if box is not None:
+            raise ValueError("box is of an image; a text has none")
+        encoder = self.encoder
+        if not isinstance(encoder, TextEncoder):
+            raise ValueError(f"the model {encoder.name} takes no text: ask by an image")
+        embedding = encoder.encode_text([text])
+        check_finite(embedding, [repr(text)])
+        return embedding
 
     def _best(
         self,

@@ -93,6 +93,16 @@ class TrainArguments(FineTuningArguments):
         default=0.5, metadata={"help": "share of that contrast that looks at pairs of one image alone"}
     )
     similarity_temperature: float = field(default=0.07, metadata={"help": "tau of that contrast, fixed"})
+    text_weight: float = field(
+        default=0.0,
+        metadata={"help": "weight of names: a text tower is trained beside, whose names of classes entail their boxes"},
+    )
+    text: str = field(
+        default="text-tiny",
+        metadata={
+            "help": "with a --text_weight: text-tiny (from scratch), or a checkpoint with a text encoder and tokenizer"
+        },
+    )
     loss_tile: int = field(
         default=0,
         metadata={
@@ -152,7 +162,9 @@ class TrainArguments(FineTuningArguments):
         )
         self._check_at_least(1, "projection_dim")
         self._check_at_least(0, "loss_tile", "micro_batch_size")
-        self._check_at_least(0, "similarity_weight", "proxy_weight", "radial_weight", "uniformity_weight")
+        self._check_at_least(
+            0, "similarity_weight", "proxy_weight", "radial_weight", "uniformity_weight", "text_weight"
+        )
         self._check_shares("own_weight", "similarity_own_weight", "class_exponent")
         for name in ("children_measure", "parents_measure"):
             if getattr(self, name) is not None and getattr(self, name) not in MEASURES:
@@ -163,6 +175,16 @@ class TrainArguments(FineTuningArguments):
                     f"--{name} {getattr(self, name)} needs --geometry lorentz; there is "
                     f"{euclidean_counterpart(getattr(self, name))}"
                 )
+        if self.text_weight and self.micro_batch_size:
+            raise ValueError(
+                "--text_weight embeds names with the images of a batch, which --micro_batch_size takes in parts: train "
+                "without one of them, or add words to the finished run by training/add_text.py"
+            )
+        if self.text_weight and self.cache_features:
+            raise ValueError(
+                "--cache_features trains the image head alone, without --text_weight: add words to the finished run by "
+                "training/add_text.py"
+            )
         if self.loss != "angle" and self.directions != "both":
             raise ValueError(f"--directions is of the angle loss; --loss {self.loss} has both")
         if self.loss not in ("angle", "cosine") and self.positives != "outside":

@@ -1,6 +1,6 @@
 """Models to start a run from: a checkpoint's vision tower, or a small network from scratch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +68,15 @@ def build_backbone(backbone: str) -> PreTrainedModel:
     return model
 
 
-def check_path(backbone: str) -> None:
+def check_path(backbone: str, option: str = "--backbone", from_scratch: Iterable[str] = FROM_SCRATCH) -> None:
     """
     Raises:
         FileNotFoundError: it can be no name on the Hub, and there is no such folder or it holds no model.
     """
     try:
-        check_checkpoint_name(backbone, f"one of {', '.join(FROM_SCRATCH)}")
+        check_checkpoint_name(backbone, f"one of {', '.join(from_scratch)}")
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"--backbone {error}") from None
+        raise FileNotFoundError(f"{option} {error}") from None
 
 
 def build_processor(args: RunArguments) -> CLIPImageProcessorPil:

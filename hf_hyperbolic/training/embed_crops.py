@@ -1,6 +1,6 @@
 """The forward pass of a training step, for any number of crops."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,9 +23,31 @@ def embed_crops(model: torch.nn.Module, crops: Tensor, mean: Sequence[float], st
     Returns:
         (n, D) embeddings.
     """
-    pixels = normalise(at_least_two(crops), mean, std).contiguous(memory_format=torch.channels_last)
-    embeds: Tensor = model(pixel_values=pixels).embeds
+    embeds: Tensor = model(pixel_values=_shown(crops, mean, std)).embeds
     return embeds[: len(crops)]
+
+
+def embed_crops_and_names(
+    model: torch.nn.Module, crops: Tensor, tokens: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """`embed_crops` and the names of the classes, in one forward pass: processes exchange gradients once for each.
+
+    Args:
+        model: a `HyperbolicCLIPModel`, as it is or as `accelerator.prepare` gave it.
+        crops: as for `embed_crops`.
+        tokens: `input_ids` and `attention_mask` of T names, the same ones in every process.
+        mean: three channel means, for values in [0, 1].
+        std: three channel standard deviations.
+
+    Returns:
+        (n, D) embeddings of crops and (T, D) of names.
+    """
+    output = model(pixel_values=_shown(crops, mean, std), **tokens)
+    return output.embeds[: len(crops)], output.text_embeds
+
+
+def _shown(crops: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    return normalise(at_least_two(crops), mean, std).contiguous(memory_format=torch.channels_last)
 
 
 def at_least_two(inputs: Tensor) -> Tensor:

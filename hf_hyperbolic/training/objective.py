@@ -10,6 +10,7 @@ from hf_hyperbolic.losses import (
     cosine_loss,
     hcl_loss,
     inverse_prevalence,
+    name_loss,
     proxy_loss,
     radial_order_loss,
     single_positive_angle_loss,
@@ -29,13 +30,15 @@ def objective(
     args: TrainArguments,
     categories: Tensor | None = None,
     scenes: Tensor | None = None,
+    names: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The 0-d loss of a batch, and its parts as numbers to be logged.
 
-    `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`).
+    `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`) or a
+    `text_weight`, and with the latter `names`, (C, D) embeddings of what the classes are called (see `name_loss`).
 
-    Beside the loss stand class proxies, with a `proxy_weight`; cosine contrast on the same pairs, with `loss="angle"`
-    and a `similarity_weight`; and the terms that a study adds.
+    Beside the loss stand class proxies, with a `proxy_weight`; names of classes, with a `text_weight`; cosine contrast
+    on the same pairs, with `loss="angle"` and a `similarity_weight`; and the terms that a study adds.
     """
     if args.relatives == "negatives":
         masks = masks.block().relatives_as_negatives()
@@ -75,6 +78,15 @@ def objective(
         proxies = proxy_loss(embeds, model.proxy_embeds(), categories, scenes, args.proxy_temperature)
         loss = loss + args.proxy_weight * proxies
         parts["loss_proxies"] = proxies.item()
+    if args.text_weight:
+        if names is None or categories is None or scenes is None:
+            raise ValueError("a text_weight needs embeddings of the classes' names, categories and scenes")
+        called = name_loss(
+            names, embeds, categories, scenes, model.curvature, model.temperature, args.geometry,
+            args.similarity_weight, args.similarity_temperature,
+        ).loss  # fmt: skip
+        loss = loss + args.text_weight * called
+        parts["loss_names"] = called.item()
     if args.radial_weight:
         order = radial_order_loss(model.radii(embeds), masks.block().own)
         loss = loss + args.radial_weight * order

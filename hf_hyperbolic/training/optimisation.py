@@ -24,7 +24,7 @@ def parameter_groups(
     """Backbone and head at their own rates; only matrices and kernels decay, never scalars, biases or norms.
 
     Args:
-        model: its backbone is what is named `backbone.*`; parameters that are frozen stay out.
+        model: its backbones are what is named `backbone.*` and `text_backbone.*`; parameters that are frozen stay out.
         learning_rate: peak of all else.
         backbone_learning_rate: peak of the backbone; None for the same.
         weight_decay: of AdamW.
@@ -46,8 +46,9 @@ def parameter_groups(
     groups: dict[tuple[bool, int, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            in_backbone = name.startswith("backbone.")
-            layer = layers.get(name.removeprefix("backbone."), 0) if in_backbone else 0
+            in_backbone = name.startswith(("backbone.", "text_backbone."))
+            # a text encoder has no part in the decay
+            layer = layers.get(name.removeprefix("backbone."), 0) if name.startswith("backbone.") else top * in_backbone
             groups.setdefault((in_backbone, layer, parameter.ndim >= 2), []).append(parameter)
     return [
         {

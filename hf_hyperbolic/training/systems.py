@@ -1,22 +1,25 @@
 """Systems to be compared, embedded on one split: trained runs, their untrained start, and any other checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, CLIPImageProcessorPil, set_seed
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, PreTrainedTokenizerBase, set_seed
 
 from hf_hyperbolic.data.files import weights_digest
 from hf_hyperbolic.data.hierarchy import Hierarchy
-from hf_hyperbolic.encoder import ImageEncoder
+from hf_hyperbolic.encoder import ImageEncoder, load_model
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.modeling_hyperbolic_clip_text import HyperbolicCLIPModel
+from hf_hyperbolic.phrases import encode_phrases, load_tokenizer
 from hf_hyperbolic.plain_vision import PlainVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, starts_from_scratch
+from hf_hyperbolic.training.class_phrases import phrase_of
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.sources import Split, same_data
@@ -40,6 +43,7 @@ class System:
         source: the run or checkpoint it was loaded from.
         folder: that holds its weights; None where they lie in none here.
         known: whether `args` are those the model was trained with.
+        tokenizer: of a model with a text tower.
     """
 
     name: str
@@ -50,6 +54,7 @@ class System:
     source: str = ""
     known: bool = True
     folder: Path | None = None
+    tokenizer: PreTrainedTokenizerBase | None = None
 
     @property
     def curvature(self) -> float:
@@ -65,6 +70,16 @@ class System:
             self.args.image_size, mean, std, self.args.context, self.args.crop_mode, progress=progress,
             distributed=True,
         )  # fmt: skip
+
+    def embed_names(self, class_names: Sequence[str]) -> np.ndarray | None:
+        """(C, D) embeddings of what classes are called, the name alone; None without a text tower or its tokenizer.
+
+        Raises:
+            ValueError: the text tower does not know a word of them.
+        """
+        if not isinstance(self.model, HyperbolicCLIPModel) or self.tokenizer is None:
+            return None
+        return encode_phrases(self.model, self.tokenizer, [phrase_of(name) for name in class_names])
 
     def trained_on(self, data: str) -> bool | None:
         """Whether it was trained on this data set; None where it does not say what it was trained on."""
@@ -99,6 +114,8 @@ def system_name(args: TrainArguments) -> str:
         name += " + proxies"
     elif args.loss == "cosine" and args.own_weight:
         name += ", own share"
+    if args.text_weight:
+        name += " + names"
     if args.directions != "both":
         name += f", {args.directions.replace('_', ' ')} only"
     # the paper's ablation: no pair of a scene with boxes of other images
@@ -115,10 +132,12 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
     if not (folder / "model.safetensors").exists():
         raise FileNotFoundError(f"{folder} holds no model: give the --output_dir of a finished training/train.py")
     args = TrainArguments.load(folder)
-    model = HyperbolicCLIPVisionModel.from_pretrained(folder).eval()
+    model = load_model(str(folder)).eval()
     model.to(torch.device(device))
     processor = AutoImageProcessor.from_pretrained(folder)
-    return System(system_name(args), model, processor, args, ranking_measures(args), str(run), folder=folder)
+    tokenizer = load_tokenizer(folder) if isinstance(model, HyperbolicCLIPModel) else None
+    measures = ranking_measures(args)
+    return System(system_name(args), model, processor, args, measures, str(run), folder=folder, tokenizer=tokenizer)
 
 
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
@@ -193,7 +212,7 @@ def _pretrained(checkpoint: str, device: torch.device, context: float) -> System
         name = system_name(args) if known else f"{kind} model {last}"
         measures = {**ranking_measures(args), **encoder.measures, **encoder.conversion.get("measures", {})}
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else None
-    return System(name, encoder.model, processor, args, measures, checkpoint, known, folder)
+    return System(name, encoder.model, processor, args, measures, checkpoint, known, folder, encoder.tokenizer)
 
 
 def _arguments(saved: Mapping[str, Any], looks: dict[str, Any]) -> tuple[TrainArguments, bool]:

@@ -10,16 +10,19 @@ import pytest
 import torch
 from page_blocks import blocks, run_blocks
 from PIL import Image
+from tokenizers import Tokenizer
 from torch.nn import functional as F
-from transformers import AutoImageProcessor, AutoModel
+from transformers import AutoImageProcessor, AutoModel, PreTrainedTokenizerFast
 
 from hf_hyperbolic import HyperbolicCLIPVisionModel, ImageEncoder
 from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.converters.meru import convert_meru, convert_meru_file
 from hf_hyperbolic.converters.timm_vit import PUBLISHED_HEADS, vit_from_timm
 from hf_hyperbolic.data.files import sha256
+from hf_hyperbolic.training.class_phrases import word_tokenizer
 
 WIDTH, HEADS, DEPTH, PATCH, SIDE, DIM = 32, 4, 2, 8, 32, 16
+TEXT_WIDTH, VOCABULARY, CONTEXT = 128, 40, 12
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -30,6 +33,56 @@ def positions(width=WIDTH, side=SIDE // PATCH):
     angles = [place.reshape(-1, 1) * pace for place in (column, row)]
     found = torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], 1)
     return torch.cat([torch.zeros(1, width), found])[None]
+
+
+def make_text(normal):
+    """MERU's text encoder, by the names of its layers."""
+    width = TEXT_WIDTH
+    text = {"token_embed.weight": normal(VOCABULARY, width), "posit_embed": normal(CONTEXT, width, scale=0.5)}
+    text["attn_mask"] = torch.triu(torch.ones(CONTEXT, CONTEXT), diagonal=1).bool()
+    layers = {"mlp.c_fc": (4 * width, width), "mlp.c_proj": (width, 4 * width), "attn.out_proj": (width, width)}
+    for block in range(DEPTH):
+        for name, (out, into) in layers.items():
+            text[f"resblocks.{block}.{name}.weight"] = normal(out, into, scale=into**-0.5)
+            text[f"resblocks.{block}.{name}.bias"] = normal(out, scale=0.2)
+        text[f"resblocks.{block}.attn.in_proj_weight"] = normal(3 * width, width, scale=width**-0.5)
+        text[f"resblocks.{block}.attn.in_proj_bias"] = normal(3 * width, scale=0.2)
+    for name in ("ln_final", *(f"resblocks.{block}.ln_{place}" for block in range(DEPTH) for place in (1, 2))):
+        text |= {f"{name}.weight": 1 + normal(width, scale=0.2), f"{name}.bias": normal(width, scale=0.2)}
+    return text
+
+
+def published_text(checkpoint, texts):
+    """Space components, as MERU's `encode_text(tokens, project=True)` gives them, text by text without filling up."""
+    state = checkpoint["model"]
+
+    def linear(x, name):
+        return F.linear(x, state[f"textual.{name}.weight"], state[f"textual.{name}.bias"])
+
+    def norm(x, name):
+        return F.layer_norm(x, x.shape[-1:], state[f"textual.{name}.weight"], state[f"textual.{name}.bias"], eps=1e-5)
+
+    found = []
+    for tokens in texts:
+        x = state["textual.token_embed.weight"][torch.tensor(tokens)] + state["textual.posit_embed"][: len(tokens)]
+        ahead = torch.triu(torch.ones(len(tokens), len(tokens)), diagonal=1).bool()
+        for block in range(DEPTH):
+            name = f"resblocks.{block}"
+            y = norm(x, f"{name}.ln_1")
+            qkv = F.linear(
+                y, state[f"textual.{name}.attn.in_proj_weight"], state[f"textual.{name}.attn.in_proj_bias"]
+            ).split(TEXT_WIDTH, 1)
+            heads = []
+            for head in range(TEXT_WIDTH // 64):
+                q, k, v = (part[:, 64 * head : 64 * (head + 1)] for part in qkv)
+                heads.append((q @ k.T / 8).masked_fill(ahead, -torch.inf).softmax(-1) @ v)
+            x = x + linear(torch.cat(heads, 1), f"{name}.attn.out_proj")
+            x = x + linear(F.gelu(linear(norm(x, f"{name}.ln_2"), f"{name}.mlp.c_fc")), f"{name}.mlp.c_proj")
+        end = norm(x, "ln_final")[int(np.argmax(tokens))]
+        v = F.linear(end, state["textual_proj.weight"]) * state["textual_alpha"].exp()
+        radius = state["curv"].exp() ** 0.5 * v.norm()
+        found.append(radius.clamp(1e-8, math.asinh(2**15)).sinh() * v / radius.clamp(min=1e-8))
+    return torch.stack(found)
 
 
 def make_checkpoint(width=WIDTH, alpha=-1.0, curvature=0.4):
@@ -51,8 +104,9 @@ def make_checkpoint(width=WIDTH, alpha=-1.0, curvature=0.4):
     for name in ("norm", *(f"blocks.{block}.norm{place}" for block in range(DEPTH) for place in (1, 2))):
         visual |= {f"{name}.weight": 1 + normal(width, scale=0.2), f"{name}.bias": normal(width, scale=0.2)}
     state = {f"visual.{name}": value for name, value in visual.items()}
-    state |= {"textual.token_embed.weight": normal(9, 8), "textual.resblocks.0.attn.in_proj_weight": normal(24, 8)}
-    state |= {"visual_proj.weight": normal(DIM, width, scale=width**-0.5), "textual_proj.weight": normal(DIM, 8)}
+    state |= {f"textual.{name}": value for name, value in make_text(normal).items()}
+    state |= {"visual_proj.weight": normal(DIM, width, scale=width**-0.5)}
+    state |= {"textual_proj.weight": normal(DIM, TEXT_WIDTH, scale=TEXT_WIDTH**-0.5)}
     state |= {"visual_alpha": torch.tensor(alpha), "textual_alpha": torch.tensor(-2.0)}
     state |= {"curv": torch.tensor(curvature).log(), "logit_scale": torch.tensor(1 / 0.07).log()}
     state |= {"pixel_mean": torch.tensor(MEAN).view(3, 1, 1), "pixel_std": torch.tensor(STD).view(3, 1, 1)}
@@ -125,7 +179,68 @@ def test_embeddings_are_those_of_the_published_code(curvature):
     assert converted.model.curvature.item() == pytest.approx(curvature, rel=1e-6)
     assert converted.model.temperature.item() == pytest.approx(0.07, rel=1e-6)
     assert (converted.mean, converted.std, converted.image_size) == (MEAN, STD, SIDE)
-    assert converted.left_out == 4
+    assert converted.has_text
+
+
+TEXTS = ([38, 5, 7, 39], [38, 39], [38, 5, 5, 1, 30, 2, 8, 9, 3, 11, 12, 39])
+
+
+@pytest.mark.parametrize(("curvature", "alpha"), [(1.0, -2.0), (0.0995, -0.5), (10.2, -1.5), (0.4, 2.5)])
+@pytest.mark.parametrize("filler", [0, 39])
+def test_embeddings_of_texts_are_those_of_the_published_code(curvature, alpha, filler):
+    checkpoint = make_checkpoint(curvature=curvature)
+    checkpoint["model"]["textual_alpha"] = torch.tensor(alpha)
+    expected = published_text(checkpoint, TEXTS)
+    model = convert_meru(checkpoint, HEADS).model
+    ids = torch.tensor([[*tokens, *[filler] * (CONTEXT - len(tokens))] for tokens in TEXTS])
+    masks = (torch.arange(CONTEXT) < torch.tensor([[len(tokens)] for tokens in TEXTS])).long()
+    size = expected.norm(dim=1).max().item()
+    with torch.no_grad():
+        for mask in (masks, None):
+            found = model.get_text_embeds(ids, mask)
+            torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-5 * max(1, size))
+        # one space: the curvature is that of the images
+        radius = model.radii(found)
+    limit = math.asinh(2**15) / curvature**0.5
+    assert (radius <= limit * 1.001).all()
+    assert ((radius / limit).max() > 0.99) == (alpha == 2.5)
+    assert model.text_alpha.item() == pytest.approx(math.exp(alpha), rel=1e-6)
+    assert model.config.text_config.num_attention_heads == 2
+
+
+def test_a_checkpoint_without_text_is_converted_as_an_image_encoder(checkpoint):
+    state = {name: value for name, value in checkpoint["model"].items() if not name.startswith("textual")}
+    converted = convert_meru({"model": state}, HEADS)
+    assert not converted.has_text
+    assert type(converted.model) is HyperbolicCLIPVisionModel
+    torch.testing.assert_close(
+        embeds(converted.model, images()), published_forward(checkpoint, images()), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_tokenizer_lies_beside_the_text_tower(file, checkpoint, tmp_path, capsys):
+    words = word_tokenizer(["a wheel"], CONTEXT)
+    words.save_pretrained(tmp_path / "wrong")
+    command = ["backbone", "meru", str(file), str(tmp_path / "out"), "--heads", str(HEADS), "--tokenizer"]
+    for name, message in (("wrong", "ends a text by 3; the text tower has 40 and 39"), ("nowhere", "there is none")):
+        assert main([*command, str(tmp_path / name)]) == 2
+        assert message in capsys.readouterr().err
+    # CLIP's own is made of 49,408 tokens: this one has the published text tower's last number as its end
+    inner = json.loads((tmp_path / "wrong" / "tokenizer.json").read_text())
+    vocabulary = {f"word{number}": number for number in range(37)} | {"<unk>": 37, "<s>": 38, "</s>": 39}
+    inner["model"]["vocab"] = vocabulary | {"wheel": vocabulary.pop("word5")}
+    inner["added_tokens"] = []
+    inner["post_processor"]["special_tokens"]["<s>"]["ids"] = [38]
+    inner["post_processor"]["special_tokens"]["</s>"]["ids"] = [39]
+    PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(inner)), unk_token="<unk>", bos_token="<s>", eos_token="</s>",
+        pad_token="</s>", model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(tmp_path / "right")  # fmt: skip
+    assert main([*command, str(tmp_path / "right")]) == 0
+    assert "with its text tower and tokenizer" in capsys.readouterr().out
+    found = ImageEncoder.from_pretrained(tmp_path / "out", device="cpu").encode_text(["wheel", "word7 Wheel"])
+    expected = published_text(checkpoint, [[38, 5, 39], [38, 7, 5, 39]])
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_far_out_they_are_shortened_alike():
@@ -162,10 +277,14 @@ def test_the_folder_loads_and_says_where_it_came_from(kind, file, checkpoint, tm
     folder = tmp_path / "out"
     assert main(["backbone", kind, str(file), str(folder), "--heads", str(HEADS)]) == 0
     printed = capsys.readouterr().out
-    assert "16 dimensions, curvature -0.4, images of 32 px; without its text tower" in printed
+    assert "16 dimensions, curvature -0.4, images of 32 px; with its text tower, which waits for" in printed
     expected = published_forward(checkpoint, images())
     for loaded in (HyperbolicCLIPVisionModel.from_pretrained(folder), AutoModel.from_pretrained(folder)):
         torch.testing.assert_close(embeds(loaded, images()), expected, rtol=1e-5, atol=1e-5)
+    ids = torch.tensor([[38, 4, 39]])
+    with torch.no_grad():
+        found = AutoModel.from_pretrained(folder).get_text_embeds(ids)
+    torch.testing.assert_close(found, published_text(checkpoint, ids.tolist()), rtol=1e-5, atol=1e-5)
     processor = AutoImageProcessor.from_pretrained(folder)
     assert (list(processor.image_mean), list(processor.image_std)) == (MEAN, STD)
     record = json.loads((folder / "conversion.json").read_text())
@@ -264,6 +383,7 @@ def test_the_page_is_what_happens(tmp_path, monkeypatch, capsys):
 
 
 def changed(checkpoint, drop=(), **values):
+    """Without some weights, and with others; `__` in a name stands for a dot."""
     state = {name: value for name, value in checkpoint["model"].items() if name not in drop}
     return {"model": state | {name.replace("__", "."): value for name, value in values.items()}}
 
@@ -285,6 +405,13 @@ def test_what_is_no_such_checkpoint_is_named(checkpoint):
         (changed(checkpoint, curv=torch.zeros(2)), r"curv has shape \(2,\)"),
         (changed(checkpoint, curv=torch.tensor(-200.0)), "curv is -200.0"),
         (changed(checkpoint, pixel_std=torch.ones(1)), "pixel_std has shape"),
+        (changed(checkpoint, ["textual_alpha"]), "it lacks textual_alpha, and has other weights of a text tower"),
+        (changed(checkpoint, ["textual.posit_embed"]), "the text tower lacks posit_embed as a matrix"),
+        (changed(checkpoint, ["textual.ln_final.bias"]), "the text tower lacks textual.ln_final.bias"),
+        (changed(checkpoint, textual__adapter=torch.zeros(1)), "the text tower has textual.adapter"),
+        (changed(checkpoint, textual__ln_final__bias=torch.zeros(7)), r"textual.ln_final.bias has shape \(7,\)"),
+        (changed(checkpoint, textual_proj__weight=torch.zeros(4, 5)), r"textual_proj.weight has shape \(4, 5\)"),
+        (changed(checkpoint, textual__posit_embed=torch.full((CONTEXT, TEXT_WIDTH), math.inf)), "no finite numbers in"),
         (changed(checkpoint, visual__cls_token=torch.full((1, 1, WIDTH), math.nan)), "no finite numbers in visual.cls"),
     ):
         with pytest.raises(ValueError, match=message):

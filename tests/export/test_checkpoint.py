@@ -3,8 +3,10 @@ import math
 import pytest
 import torch
 from small_models import save, small_model
+from text_models import text_model
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from hf_hyperbolic import HyperbolicCLIPVisionModel
 from hf_hyperbolic.export.checkpoint import description, load_checkpoint, notes, public_name
 
 
@@ -24,6 +26,17 @@ def test_euclidean_and_padded(tmp_path):
     assert description(encoder)["curvature"] is None
     assert description(encoder)["measures"]["children"] == "euclidean_beta"
     assert "pad images to a square" in notes(encoder)[0]
+
+
+def test_of_a_model_with_words_the_image_encoder_is_exported(tmp_path):
+    model = text_model()
+    model.save_pretrained(tmp_path)
+    encoder = load_checkpoint(tmp_path)
+    assert type(encoder.model) is HyperbolicCLIPVisionModel
+    assert not encoder.model.training
+    with torch.no_grad():
+        pixels = torch.rand(2, 3, 32, 32)
+        assert torch.equal(encoder.model(pixels).embeds, model.get_image_embeds(pixels))
 
 
 def test_no_such_checkpoint(tmp_path, monkeypatch):

@@ -14,14 +14,14 @@ from accelerate.utils import InitProcessGroupKwargs
 from cpu_sharding import shard
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
-from transformers import CLIPVisionConfig
+from transformers import CLIPTextConfig, CLIPVisionConfig
 
-from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
+from hf_hyperbolic import HyperbolicCLIPModel, HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
 from hf_hyperbolic.data.relations import SparseRelations
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import freeze_unused
-from hf_hyperbolic.training.embed_crops import embed_crops
+from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
@@ -47,6 +47,23 @@ def make_model(dropout: float = 0.0) -> HyperbolicCLIPVisionModel:
     model = HyperbolicCLIPVisionModel(config).double()
     freeze_unused(model, 16)
     return model.train()
+
+
+def make_model_with_names() -> HyperbolicCLIPModel:
+    """The same with a text tower."""
+    text = CLIPTextConfig(
+        vocab_size=12, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=4, bos_token_id=10, eos_token_id=11, pad_token_id=0,
+    )  # fmt: skip
+    model = HyperbolicCLIPModel.from_image_model(make_model(), text).double()
+    freeze_unused(model, 16)
+    return model.train()
+
+
+def tokens() -> dict[str, torch.Tensor]:
+    """Of the three classes' names."""
+    ids = torch.tensor([[10, 1, 11, 0], [10, 2, 3, 11], [10, 4, 11, 0]])
+    return {"input_ids": ids, "attention_mask": (ids > 0).long()}
 
 
 def relations() -> SparseRelations:
@@ -85,19 +102,24 @@ def step(
     """Loss and gradients by name, as training/train.py comes to them; every gradient must be there."""
     model = accelerator.unwrap_model(prepared)
     model.zero_grad()
-    args = TrainArguments(loss_tile=loss_tile, similarity_weight=0.5)
+    has_text = isinstance(model, HyperbolicCLIPModel)
+    args = TrainArguments(loss_tile=loss_tile, similarity_weight=0.5, text_weight=0.5 if has_text else 0.0)
 
     start = sum(shares[: accelerator.process_index])
     mine = torch.arange(start, start + shares[accelerator.process_index])
     cache = (
         GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
     )
-    embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
+    names = None
+    if has_text:
+        embeds, names = embed_crops_and_names(prepared, crops()[mine], tokens(), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+    else:
+        embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
     embeds, nodes = gather_embeddings(embeds, mine)
     assert nodes.tolist() == list(range(COUNT))
     related = relations()
     masks = TiledMasks(related) if loss_tile else PairMasks(*related.block())
-    loss, _ = objective(model, embeds, masks, args, related.categories, related.labels == -1)
+    loss, _ = objective(model, embeds, masks, args, related.categories, related.labels == -1, names)
     if cache:
         cache.backward(loss)
     else:
@@ -130,6 +152,11 @@ def main(folder: Path, processes: int, sharded: bool) -> None:
             found = step(prepared, accelerator, shares, micro_batch_size, tile, sharding)
             name = f"{shares[0]}-{micro_batch_size}-{accelerator.process_index}.safetensors"
             save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
+    with_names = accelerator.prepare(make_model_with_names())
+    for shares in SHARES:
+        found = step(with_names, accelerator, shares)
+        name = f"names-{shares[0]}-{accelerator.process_index}.safetensors"
+        save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

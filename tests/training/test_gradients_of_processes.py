@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from gradient_processes import SHARES, STEPS, make_model, step
+from gradient_processes import SHARES, STEPS, make_model, make_model_with_names, step
 from launched import launched
 from safetensors.torch import load_file
 
@@ -47,3 +47,15 @@ def test_two_processes_give_the_loss_and_every_gradient_of_one(alone, tmp_path, 
                     torch.testing.assert_close(
                         value, alone[name], rtol=1e-6, atol=1e-9, msg=lambda text, where=where: f"{where}: {text}"
                     )
+    with_names = step(make_model_with_names(), Accelerator(cpu=True))
+    assert with_names["loss"] > alone["loss"]
+    assert with_names["log_text_alpha"].abs() > 1e-6
+    assert with_names["text_projection.0.weight"].abs().max() > 1e-6
+    for first, _ in SHARES:
+        for rank in range(2):
+            found = load_file(tmp_path / f"names-{first}-{rank}.safetensors")
+            assert found.keys() == with_names.keys()
+            for name, value in found.items():
+                torch.testing.assert_close(
+                    value, with_names[name], rtol=1e-6, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
+                )

@@ -12,6 +12,7 @@ from hf_hyperbolic.losses import (
     cosine_loss,
     hcl_loss,
     inverse_prevalence,
+    name_loss,
     proxy_loss,
     radial_order_loss,
     single_positive_angle_loss,
@@ -225,3 +226,24 @@ def test_settings_of_other_systems_that_make_no_sense_are_refused():
         TrainArguments(loss="meru", geometry="euclidean")
     with pytest.raises(ValueError, match="--loss must be one of"):
         TrainArguments(loss="clip")
+
+
+def test_names_stand_beside_it_and_without_a_weight_it_is_what_it_was(model, batch):
+    embeds, masks = batch
+    categories = torch.tensor([[1, 0, 1], [1, 0, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [0, 1, 0]]).bool()
+    scenes = torch.tensor([True, False, False, True, False, False])
+    names = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
+    settings = {"proxy_weight": 0.0}
+    plain = objective(model, embeds, masks, TrainArguments(**settings))
+    ignored = objective(model, embeds, masks, TrainArguments(**settings), categories, scenes, names)
+    assert torch.equal(ignored[0], plain[0])
+    assert ignored[1] == plain[1]
+    args = TrainArguments(**settings, text_weight=0.7)
+    loss, parts = objective(model, embeds, masks, args, categories, scenes, names)
+    called = name_loss(names, embeds, categories, scenes, model.curvature, model.temperature).loss
+    assert loss.item() == pytest.approx(plain[0].item() + 0.7 * called.item(), rel=1e-6)
+    assert parts["loss_names"] == pytest.approx(called.item())
+    with pytest.raises(ValueError, match="needs embeddings of the classes' names"):
+        objective(model, embeds, masks, args, categories, scenes)
+    with pytest.raises(ValueError, match="--text_weight embeds names with the images"):
+        TrainArguments(text_weight=1.0, micro_batch_size=8)

@@ -1,0 +1,72 @@
+"""What `training/add_text.py` can be told."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hf_hyperbolic.training.class_phrases import TEMPLATES
+
+
+@dataclass
+class TextArguments:
+    """Settings of a text tower that is fitted to a finished image encoder."""
+
+    FILE: ClassVar[str] = "text_arguments.json"  # saved with the model
+
+    run: str = field(metadata={"help": "the --output_dir of a finished training/train.py, or a checkpoint folder"})
+    which: str = field(default="best", metadata={"help": "of a run: best (by the validation figure) or final"})
+    output_dir: str | None = field(default=None, metadata={"help": "where the model goes; default: text inside --run"})
+    data: str | None = field(
+        default=None, metadata={"help": "boxes with class names; default: what the run learnt from"}
+    )
+    scenes_dir: str | None = field(default=None, metadata={"help": "where the embedded scenes are, if moved"})
+    images: int = field(default=1500, metadata={"help": "at most so many training images are looked at, the first"})
+    eval_images: int = field(default=200, metadata={"help": "validation images for the figures at the end"})
+    text: str = field(
+        default="text-tiny",
+        metadata={
+            "help": "text-tiny (from scratch; knows the words of the class names alone), or a checkpoint with a text "
+            "encoder and its tokenizer: openai/clip-vit-base-patch16"
+        },
+    )
+    templates: list[str] = field(
+        default_factory=lambda: list(TEMPLATES),
+        metadata={"help": "what a name is put into; evaluation asks by the name alone"},
+    )
+    aliases: str | None = field(
+        default=None, metadata={"help": 'JSON of classes and other names for them: {"sofa": ["couch"]}'}
+    )
+    max_steps: int = field(default=600, metadata={"help": "optimiser steps"})
+    boxes_per_batch: int = field(default=512, metadata={"help": "boxes of a batch, drawn from all classes alike"})
+    scenes_per_batch: int = field(default=128, metadata={"help": "full scenes of a batch"})
+    learning_rate: float = field(default=1e-3, metadata={"help": "peak, of what starts from scratch"})
+    backbone_learning_rate: float = field(default=1e-5, metadata={"help": "peak, of a text encoder with weights"})
+    weight_decay: float = field(default=0.05, metadata={"help": "on matrices"})
+    warmup_steps: int = field(default=30, metadata={"help": "steps of linear warm-up"})
+    temperature: float = field(default=0.2, metadata={"help": "tau of the angles, fixed"})
+    similarity_weight: float = field(default=2.0, metadata={"help": "weight of the cosines beside the angles"})
+    similarity_temperature: float = field(default=0.07, metadata={"help": "tau of the cosines, fixed"})
+    seed: int = field(default=0)
+    cpu: bool = field(default=False, metadata={"help": "stay on the CPU even where there is an accelerator"})
+
+    def __post_init__(self) -> None:
+        if self.which not in ("best", "final"):
+            raise ValueError(f"--which must be best or final, got {self.which!r}")
+        for name in ("images", "eval_images", "max_steps", "boxes_per_batch", "scenes_per_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("temperature", "similarity_temperature", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name} must be positive, got {getattr(self, name)}")
+        for name in ("similarity_weight", "weight_decay", "warmup_steps", "backbone_learning_rate"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"--{name} cannot be negative, got {getattr(self, name)}")
+
+    @property
+    def folder(self) -> Path:
+        """Where the model goes."""
+        return Path(self.output_dir) if self.output_dir else Path(self.run) / "text"
+
+    def as_dict(self) -> dict[str, Any]:
+        """In plain values, for JSON."""
+        return asdict(self)

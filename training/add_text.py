@@ -1,0 +1,149 @@
+"""Give a finished image encoder words: fit a text tower to its embeddings, which stay as they are.
+
+    python training/add_text.py --run outputs/demo                                      # a small one, from scratch
+    python training/add_text.py --run outputs/run --text openai/clip-vit-base-patch16   # CLIP's, with its weights
+
+The image side is frozen, so that images are looked at once, and an index that it made stays valid: the text tower alone
+is trained, in minutes on a CPU. What is written holds both, and `AutoModel` and `AutoProcessor` load it.
+"""
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+from transformers import HfArgumentParser, set_seed
+
+from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.figures import FIELDS, Figure
+from hf_hyperbolic.evaluation.text_to_image import TOP, evaluate_text_to_image
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
+from hf_hyperbolic.evaluation.zero_shot_task import draw_support
+from hf_hyperbolic.losses import name_loss
+from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
+from hf_hyperbolic.phrases import tokenize
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.class_phrases import ClassPhrases, read_aliases
+from hf_hyperbolic.training.optimisation import learning_rate_factor
+from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.systems import System, is_run, pretrained
+from hf_hyperbolic.training.text_arguments import TextArguments
+from hf_hyperbolic.training.text_fitting import load_sound_split, name_batches, text_parameter_groups
+from hf_hyperbolic.training.text_tower import FROM_SCRATCH, add_text_tower, save_with_text
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = HfArgumentParser(TextArguments)  # type: ignore[arg-type]
+    (args,) = parser.parse_args_into_dataclasses(argv)
+    if args.folder.exists():
+        raise SystemExit(f"{args.folder} exists already: choose another --output_dir, or remove it")
+    set_seed(args.seed)
+    device = "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
+    image_folder = Path(args.run) / args.which if is_run(args.run) else Path(args.run)
+    system = pretrained(str(image_folder), device)
+    if not isinstance(system.model, HyperbolicCLIPVisionModel):
+        raise ValueError(f"{image_folder} is no model of this library: its space has no place for words")
+    data = args.data or (system.args.data if system.known else None)
+    if data is None:
+        raise ValueError(f"{image_folder} does not say what it was trained on: name boxes with classes by --data")
+    settings = replace(system.args, scenes_dir=args.scenes_dir or system.args.scenes_dir)
+
+    split = load_sound_split(settings, data, args.images)
+    print(f"{data}, train: {split.summary()}")
+    embeds = torch.from_numpy(system.embed(split)).to(device)
+    hierarchy = split.hierarchy
+    phrases = ClassPhrases(
+        hierarchy.class_names,
+        args.templates,
+        read_aliases(args.aliases, hierarchy.class_names) if args.aliases else None,
+    )
+    model, tokenizer = add_text_tower(system.model, args.text, phrases.every())
+    longest = getattr(model.config.text_config, "max_position_embeddings", None)
+    tokenize(tokenizer, phrases.every(), longest)  # before the work: is any phrase too long?
+
+    model.requires_grad_(False)
+    groups = text_parameter_groups(
+        model, args.learning_rate, args.learning_rate if args.text in FROM_SCRATCH else args.backbone_learning_rate,
+        args.weight_decay,
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
+    curvature = model.curvature.detach()
+    started = time.time()
+    model.train()
+    batches = name_batches(
+        hierarchy, phrases, args.max_steps, args.boxes_per_batch, args.scenes_per_batch, args.seed
+    )  # fmt: skip
+    bar = tqdm(batches, total=args.max_steps, desc="fitting the text tower")
+    for step, batch in enumerate(bar):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * learning_rate_factor(step, args.warmup_steps, args.max_steps)
+        tokens = tokenize(tokenizer, batch.phrases, longest)
+        names = model.get_text_embeds(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+        loss = name_loss(
+            names, embeds[torch.from_numpy(batch.nodes).to(device)], batch.categories.to(device),
+            batch.scenes.to(device), curvature, args.temperature, model.config.geometry, args.similarity_weight,
+            args.similarity_temperature,
+        ).loss  # fmt: skip
+        if not torch.isfinite(loss):
+            raise SystemExit(f"the loss is {loss.item()} at step {step}: try a lower --learning_rate")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        bar.set_postfix(loss=f"{loss.item():.3f}")
+    model.requires_grad_(True).eval()
+
+    aside = args.folder.with_name(f".writing-{args.folder.name}")
+    aside.mkdir(parents=True, exist_ok=True)
+    save_with_text(model, system.processor, tokenizer, aside, image_folder)
+    (aside / args.FILE).write_text(json.dumps(args.as_dict(), indent=2) + "\n", encoding="utf-8")
+    replace_folder(aside, args.folder)
+    print(f"fitted in {time.time() - started:.0f} s; the model with words: {args.folder}")
+
+    fitted = replace(system, model=model, tokenizer=tokenizer)
+    print(figures(fitted, settings, data, args.eval_images, hierarchy, embeds.cpu()))
+
+
+def figures(
+    system: System, settings: TrainArguments, data: str, images: int, train: Hierarchy, train_embeds: torch.Tensor
+) -> str:
+    """On the first validation images: retrieval by name, and which class a box is of by names and by prototypes.
+
+    Retrieval is by the measures that the model ranks by; prototypes are means of up to 50 boxes of a class among the
+    training images that were looked at.
+    """
+    val = load_split(settings, "val", data, first=images)
+    embeds, names = system.embed(val), system.embed_names(val.hierarchy.class_names)
+    assert names is not None
+    measures = {"boxes": system.measures["children"], "scenes": system.measures["parents"]}
+    found, _ = evaluate_text_to_image(embeds, val.hierarchy, names, system.curvature, sorted({*measures.values()}))
+    lines = [f"{data}, val: {val.hierarchy.num_images} images; by the name of each class, share of the top 10 in %:"]
+    lines += [
+        f"  {gallery} by {measure}: {_percent(found[measure][f'{gallery}_top_{TOP}'])}"
+        for gallery, measure in measures.items()
+    ]
+    support = draw_support(train, val.hierarchy)
+    told, _ = evaluate_zero_shot(
+        embeds, val.hierarchy, train_embeds[torch.from_numpy(support.nodes)], support, system.curvature,
+        sorted({nearest_measure(system.curvature), "cosine", measures["scenes"]}), map_resamples=1, name_embeds=names,
+    )  # fmt: skip
+    about = told["zero_shot_about"]
+    lines.append(f"class of {about['boxes']} boxes among {about['classes']}, accuracy in %:")
+    for section, words in (("zero_shot_by_name", "by names"), ("zero_shot", "by prototypes of boxes")):
+        lines += [f"  {words}, {measure}: {_percent(of['accuracy'])}" for measure, of in told[section].items()]
+    return "\n".join(lines)
+
+
+def _percent(figure: Figure) -> str:
+    value, low, high, chance, ceiling = (f"{100 * figure[name]:.1f}" for name in FIELDS)
+    return f"{value} [{low}, {high}] (chance {chance}, ceiling {ceiling})"
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
