@@ -216,7 +216,8 @@ def test_a_data_worker_that_hangs_ends_the_run(data, tmp_path):
 
 def two(data, run, *more, mishap, only) -> list[tuple[int, str]]:
     run.parent.mkdir(exist_ok=True)
-    arguments = ["--data", data, "--output_dir", run, *SETTINGS, "--mixed_precision", "no", *more]
+    arguments = ["--data", data, "--output_dir", run, *SETTINGS, "--mixed_precision", "no", "--process_timeout", "100"]
+    arguments += more
     both = mishaps.start_two(arguments, run.parent, mishap, only)
     return list(zip(mishaps.wait(both), [one.printed() for one in both], strict=True))
 
