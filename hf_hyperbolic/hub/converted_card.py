@@ -34,7 +34,9 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
             name: str(record["source"][name]) for name in ("model", "repository", "paper", "file", "sha256")
         }
         measures = {direction: str(record["measures"][direction]) for direction in ("children", "parents")}
-        words = {name: str(record[name]) for name in ("left_out", "general", "specific", "direction", "converted_by")}
+        words = {name: str(record[name]) for name in ("general", "specific", "direction", "converted_by")}
+        # a model that was converted before text towers were has the other
+        words["text_tower"] = str(record["text_tower"] if "text_tower" in record else f"left out, {record['left_out']}")
         functions = scoring_functions(measures).rstrip()
     except (KeyError, TypeError) as error:
         raise ValueError(

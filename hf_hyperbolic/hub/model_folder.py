@@ -16,7 +16,8 @@ from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Kind
 
 CARD, FIGURES = "README.md", "figures"
-MODEL = Kind("model", "model", "config.json", '"hyperbolic_clip_vision"', (f"{FIGURES}/*",))
+# the beginning of both model types, without and with a text tower
+MODEL = Kind("model", "model", "config.json", '"hyperbolic_clip', (f"{FIGURES}/*",))
 _COLUMNS = 3
 
 

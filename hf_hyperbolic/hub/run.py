@@ -15,6 +15,8 @@ from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS
 
 _MODELS = ("best", "final")
+# of a text tower: tokenizer, and what joins it with the image processor
+_WORDS = ("processor_config.json", "tokenizer.json", "tokenizer_config.json")
 _SETTINGS_FILES = (TrainArguments.FILE, PretrainArguments.FILE)
 
 
@@ -69,11 +71,6 @@ class TrainedModel:
             raise ValueError(f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}")
         if not any(self.folder.glob("*.safetensors")):
             raise FileNotFoundError(f"{self.folder} holds no weights in safetensors, and nothing else is pushed")
-        if kind == HyperbolicCLIPConfig.model_type:
-            raise ValueError(
-                f"{self.folder} has a text tower, and the card is one of image encoders: publish it by `hf upload` "
-                "with a card of your own"
-            )
         code = {f"{name.partition('.')[0]}.py" for name in self.config.get("auto_map", {}).values()}
         missing = sorted(name for name in code if not (self.folder / name).is_file())
         if missing or not code:
@@ -123,7 +120,7 @@ class TrainedModel:
     def public_files(self) -> dict[str, Path | str]:
         """Name -> file to copy, or text, of what travels: JSON files without the paths of this machine."""
         files: dict[str, Path | str] = {file.name: file for file in (*self.weights, *self.code)}
-        for name in ("model.safetensors.index.json", "preprocessor_config.json", CONVERSION_FILE):
+        for name in ("model.safetensors.index.json", "preprocessor_config.json", CONVERSION_FILE, *_WORDS):
             if (self.folder / name).is_file():
                 files[name] = self.folder / name
         files["config.json"] = as_json(without_paths(self.config))

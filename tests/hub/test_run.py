@@ -74,13 +74,17 @@ def test_what_is_no_model_is_named(run, tmp_path):
         TrainedModel.find(run)
 
 
-def test_a_model_that_cannot_travel_is_named(run):
+def test_the_words_of_a_model_travel_with_it(run):
+    assert "tokenizer.json" not in TrainedModel.find(run).public_files()
     config = run / "best" / "config.json"
-    whole = config.read_text()
-    config.write_text(json.dumps(json.loads(whole) | {"model_type": "hyperbolic_clip"}))
-    with pytest.raises(ValueError, match=r"best has a text tower, .*`hf upload`"):
-        TrainedModel.find(run)
-    config.write_text(whole)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "hyperbolic_clip"}))
+    words = {"processor_config.json", "tokenizer.json", "tokenizer_config.json"}
+    for name in words:
+        (run / "best" / name).write_text("{}")
+    assert words <= TrainedModel.find(run).public_files().keys()
+
+
+def test_a_model_that_cannot_travel_is_named(run):
     (run / "best" / "lorentz.py").rename(run / "best" / "modeling_hyperbolic_clip.py.away")
     (run / "best" / "modeling_hyperbolic_clip.py").unlink()
     with pytest.raises(ValueError, match=r"lacks its code \(modeling_hyperbolic_clip.py\)"):
