@@ -34,7 +34,7 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
             name: str(record["source"][name]) for name in ("model", "repository", "paper", "file", "sha256")
         }
         measures = {direction: str(record["measures"][direction]) for direction in ("children", "parents")}
-        words = {name: str(record[name]) for name in ("left_out", "general", "specific", "direction", "converted_by")}
+        words = {name: str(record[name]) for name in ("general", "specific", "direction", "converted_by")}
         functions = scoring_functions(measures).rstrip()
     except (KeyError, TypeError) as error:
         raise ValueError(
@@ -51,6 +51,9 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
         source=source,
         command=_command(source, config["backbone_config"]),
         words=words,
+        left_out=record.get("left_out"),  # by an earlier version
+        has_text=model.has_text,
+        tokenizer=model.has_tokenizer,
         curvature=f"{curvature_of(model):.4g}",
         dim=config["projection_dim"],
         backbone=config["backbone_config"]["model_type"],

@@ -16,7 +16,8 @@ from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Kind
 
 CARD, FIGURES = "README.md", "figures"
-MODEL = Kind("model", "model", "config.json", '"hyperbolic_clip_vision"', (f"{FIGURES}/*",))
+# with or without a text tower: "hyperbolic_clip" or "hyperbolic_clip_vision"
+MODEL = Kind("model", "model", "config.json", '"model_type": "hyperbolic_clip', (f"{FIGURES}/*",))
 _COLUMNS = 3
 
 

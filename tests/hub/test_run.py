@@ -75,12 +75,6 @@ def test_what_is_no_model_is_named(run, tmp_path):
 
 
 def test_a_model_that_cannot_travel_is_named(run):
-    config = run / "best" / "config.json"
-    whole = config.read_text()
-    config.write_text(json.dumps(json.loads(whole) | {"model_type": "hyperbolic_clip"}))
-    with pytest.raises(ValueError, match=r"best has a text tower, .*`hf upload`"):
-        TrainedModel.find(run)
-    config.write_text(whole)
     (run / "best" / "lorentz.py").rename(run / "best" / "modeling_hyperbolic_clip.py.away")
     (run / "best" / "modeling_hyperbolic_clip.py").unlink()
     with pytest.raises(ValueError, match=r"lacks its code \(modeling_hyperbolic_clip.py\)"):
