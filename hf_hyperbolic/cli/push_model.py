@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
     model = TrainedModel.find(options.source, options.which)
     stated = None if options.emissions is None else Emissions(options.emissions, "stated by the author")
-    license = options.license or default_license(model.settings)
+    license = options.license or default_license(model.settings, model.words, model.has_text)
     facts = CardFacts(options.repo_id, license, tuple(options.dataset), stated or read_emissions(model.run))
     done = push_model(options.source, target(options), facts, options.which, options.evaluation, options.dry_run)
     for reason in done.left_out:

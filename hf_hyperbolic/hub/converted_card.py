@@ -35,8 +35,6 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
         }
         measures = {direction: str(record["measures"][direction]) for direction in ("children", "parents")}
         words = {name: str(record[name]) for name in ("general", "specific", "direction", "converted_by")}
-        # a model that was converted before text towers were has the other
-        words["text_tower"] = str(record["text_tower"] if "text_tower" in record else f"left out, {record['left_out']}")
         functions = scoring_functions(measures).rstrip()
     except (KeyError, TypeError) as error:
         raise ValueError(
@@ -53,6 +51,9 @@ def converted_card(model: TrainedModel, facts: CardFacts) -> str:
         source=source,
         command=_command(source, config["backbone_config"]),
         words=words,
+        left_out=record.get("left_out"),  # by an earlier version
+        has_text=model.has_text,
+        tokenizer=model.has_tokenizer,
         curvature=f"{curvature_of(model):.4g}",
         dim=config["projection_dim"],
         backbone=config["backbone_config"]["model_type"],

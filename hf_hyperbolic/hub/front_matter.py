@@ -11,6 +11,7 @@ from hf_hyperbolic.hub.emissions import Emissions
 from hf_hyperbolic.hub.evaluations import Evaluation
 from hf_hyperbolic.hub.run import TrainedModel, hub_name, public_settings
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
+from hf_hyperbolic.training.text_tower import FROM_SCRATCH as TEXT_FROM_SCRATCH
 
 UNKNOWN_LICENSE = "unknown"
 _TAGS = ["hyperbolic", "hierarchy", "image-retrieval", "entailment", "custom_code", "arxiv:2411.17490"]
@@ -37,26 +38,37 @@ class CardFacts:
     left_out: Sequence[str] = field(default=())
 
 
-def default_license(settings: dict[str, Any]) -> str:
-    """That of this library where nothing else went into the weights, else unknown."""
+def default_license(settings: dict[str, Any], words: dict[str, Any] | None = None, has_text: bool = False) -> str:
+    """That of this library where nothing else went into the weights, else unknown.
+
+    Args:
+        settings: of the run.
+        words: of the text tower, see `TrainedModel.words`.
+        has_text: whether there is one.
+    """
     own = settings.get("data") == "scenes" and settings.get("backbone") in FROM_SCRATCH
+    if has_text:
+        words = words or {}
+        own = own and words.get("text") in TEXT_FROM_SCRATCH and words.get("data") in (None, "scenes")
     return "apache-2.0" if own else UNKNOWN_LICENSE
 
 
 def front_matter(model: TrainedModel, evaluations: Sequence[Evaluation], facts: CardFacts) -> ModelCardData:
     """The front matter, with the evaluated figures as `model-index`."""
-    settings = public_settings(model.settings)
-    datasets = [name for name in (hub_name(model.settings.get("data")), *facts.datasets) if name]
+    settings, words = public_settings(model.settings), public_settings(model.words)
+    datasets = [hub_name(of.get("data")) for of in (model.settings, model.words)]
+    bases = [hub_name(model.settings.get("backbone")), hub_name(model.words.get("text"))]
+    base_models = list(dict.fromkeys(name for name in bases if name))
     extra: dict[str, Any] = {}
     if facts.emissions:
         extra["co2_eq_emissions"] = {"emissions": facts.emissions.grams, "source": facts.emissions.source}
     return ModelCardData(
-        license=facts.license or default_license(settings),
+        license=facts.license or default_license(settings, words, model.has_text),
         library_name="transformers",
         pipeline_tag="image-feature-extraction",
         tags=_TAGS,
-        base_model=hub_name(model.settings.get("backbone")),
-        datasets=list(dict.fromkeys(datasets)) or None,
+        base_model=base_models if len(base_models) > 1 else next(iter(base_models), None),
+        datasets=list(dict.fromkeys(name for name in (*datasets, *facts.datasets) if name)) or None,
         model_name=facts.repo_id.rpartition("/")[2],
         eval_results=[result for evaluation in evaluations for result in _results(evaluation)] or None,
         **extra,

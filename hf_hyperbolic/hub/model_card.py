@@ -23,6 +23,9 @@ from hf_hyperbolic.hub.run import TrainedModel, hub_name, public_settings
 from hf_hyperbolic.report.numbers import measure_name
 from hf_hyperbolic.training.arguments import IMMATERIAL, TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
+from hf_hyperbolic.training.class_phrases import phrase_of
+from hf_hyperbolic.training.text_arguments import TextArguments
+from hf_hyperbolic.training.text_tower import FROM_SCRATCH as TEXT_FROM_SCRATCH
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 
@@ -49,7 +52,7 @@ def model_card(
     settings, config = public_settings(model.settings), model.config
     hyperbolic = config["geometry"] == "lorentz"
     measures = ranking_measures(settings, config["geometry"])
-    limits = [*_own_limits(settings)]
+    limits = [*_own_limits(settings, model.words)]
     for evaluation in evaluations[:1]:
         limits += evaluation.limits(settings)
     with_disk = next((found for found in evaluations if found.disk), None)
@@ -70,13 +73,15 @@ def model_card(
         modules=modules_of(measures.values()),
         functions=scoring_functions(measures).rstrip(),
         proxies=config.get("num_proxies", 0),
+        tokenizer=model.has_tokenizer,
+        phrase=_phrase(config),
         context=settings.get("context"),
         what=_what(model, settings),
         evaluations=[_section(evaluation) for evaluation in evaluations],
         left_out="; ".join(facts.left_out),
         disk=disk if with_disk else None,
         disk_of=called(with_disk) if with_disk else None,
-        recipe=_recipe(model, settings),
+        recipe=" ".join([_recipe(model, settings), *_words(model)]),
         changed=_changed(settings),
         changed_known=bool(settings),
         training=training,
@@ -171,6 +176,30 @@ def _recipe(model: TrainedModel, settings: dict[str, Any]) -> str:
     return " ".join(lines)
 
 
+def _phrase(config: dict[str, Any]) -> str:
+    """One that the text tower has learnt, where the configuration names a class."""
+    name = phrase_of(config["id2label"]["0"]) if config.get("num_proxies") else "wheel"
+    return f"the {name}"
+
+
+def _words(model: TrainedModel) -> list[str]:
+    """How the text tower was trained."""
+    words = public_settings(model.words)
+    if not model.has_text:
+        return []
+    if not words:
+        return ["How its text tower was trained is not known."]
+    own = words["text"] in TEXT_FROM_SCRATCH
+    tower = f"Its text tower, `{words['text']}` {'from scratch' if own else 'from its weights'},"
+    if "run" not in words:
+        return [f"{tower} was trained with the images, on the names of their classes."]
+    data = f" of `{words['data']}`" if words.get("data") else ""
+    return [
+        f"{tower} was fitted by `training/add_text.py` once the images were learnt, to the names of the classes{data}; "
+        f"`{TextArguments.FILE}` holds its settings."
+    ]
+
+
 def _changed(settings: dict[str, Any]) -> str:
     if not settings:
         return ""
@@ -213,8 +242,13 @@ def _data(model: TrainedModel, settings: dict[str, Any], facts: CardFacts) -> st
     return text
 
 
-def _own_limits(settings: dict[str, Any]) -> list[str]:
+def _own_limits(settings: dict[str, Any], words: dict[str, Any]) -> list[str]:
     found = []
+    if words.get("text") in TEXT_FROM_SCRATCH:
+        found.append(
+            "Its tokenizer knows the words of the class names it was trained with alone. hf_hyperbolic refuses any "
+            "other; to transformers alone all others are one and the same unknown word."
+        )
     if settings.get("data") == "scenes":
         found.append("It was trained on drawings and has seen no photograph.")
     found.append("It embeds and ranks. It finds no boxes, and names no class beyond those of its training, if any.")

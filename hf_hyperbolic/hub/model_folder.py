@@ -16,8 +16,8 @@ from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Kind
 
 CARD, FIGURES = "README.md", "figures"
-# the beginning of both model types, without and with a text tower
-MODEL = Kind("model", "model", "config.json", '"hyperbolic_clip', (f"{FIGURES}/*",))
+# with or without a text tower: "hyperbolic_clip" or "hyperbolic_clip_vision"
+MODEL = Kind("model", "model", "config.json", '"model_type": "hyperbolic_clip', (f"{FIGURES}/*",))
 _COLUMNS = 3
 
 

@@ -13,11 +13,14 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS
+from hf_hyperbolic.training.text_arguments import TextArguments
+from hf_hyperbolic.training.text_tower import FROM_SCRATCH as TEXT_FROM_SCRATCH
 
 _MODELS = ("best", "final")
-# of a text tower: tokenizer, and what joins it with the image processor
-_WORDS = ("processor_config.json", "tokenizer.json", "tokenizer_config.json")
-_SETTINGS_FILES = (TrainArguments.FILE, PretrainArguments.FILE)
+_SETTINGS_FILES = (TrainArguments.FILE, PretrainArguments.FILE, TextArguments.FILE)
+# of a tokenizer, whichever it is, and of the processor that names it and the image processor
+_OF_WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
+_SETTINGS_OF_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,28 @@ class TrainedModel:
         file = self.folder / TrainArguments.FILE
         return read_json(file) if file.is_file() else {}
 
+    @property
+    def has_text(self) -> bool:
+        """Whether it has a text tower."""
+        return self.config.get("model_type") == HyperbolicCLIPConfig.model_type
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the tokenizer of a text tower lies beside it."""
+        return self.has_text and (self.folder / "tokenizer_config.json").is_file()
+
+    @cached_property
+    def words(self) -> dict[str, Any]:
+        """What is known of how its text tower was trained: `text` and `data`, and what else `training/add_text.py` was
+        told; empty without a text tower, or where that was not kept."""
+        if not self.has_text:
+            return {}
+        file = self.folder / TextArguments.FILE
+        if file.is_file():
+            return read_json(file)
+        with_the_images = self.settings.get("text_weight")
+        return {name: self.settings.get(name) for name in ("text", "data")} if with_the_images else {}
+
     @cached_property
     def conversion(self) -> dict[str, Any]:
         """Of a model converted from what others published, where it came from; empty for one trained here."""
@@ -120,10 +145,14 @@ class TrainedModel:
     def public_files(self) -> dict[str, Path | str]:
         """Name -> file to copy, or text, of what travels: JSON files without the paths of this machine."""
         files: dict[str, Path | str] = {file.name: file for file in (*self.weights, *self.code)}
-        for name in ("model.safetensors.index.json", "preprocessor_config.json", CONVERSION_FILE, *_WORDS):
+        words = _OF_WORDS if self.has_text else ()
+        for name in ("model.safetensors.index.json", "preprocessor_config.json", CONVERSION_FILE, *words):
             if (self.folder / name).is_file():
                 files[name] = self.folder / name
         files["config.json"] = as_json(without_paths(self.config))
+        for name in _SETTINGS_OF_WORDS if self.has_text else ():
+            if (self.folder / name).is_file():
+                files[name] = as_json(without_paths(read_json(self.folder / name)))
         for name in _SETTINGS_FILES:
             if (self.folder / name).is_file():
                 files[name] = as_json(public_settings(read_json(self.folder / name)))
@@ -162,9 +191,9 @@ def hub_name(name: Any) -> str | None:
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a run as others may see them: of a path of this machine, its last part."""
     found = dict(settings)
-    for name in ("output_dir", "scenes_dir", "data", "backbone"):
+    for name in ("output_dir", "scenes_dir", "data", "backbone", "run", "text", "aliases"):
         value = found.get(name)
-        if isinstance(value, str) and value not in ("scenes", *FROM_SCRATCH) and is_local(value):
+        if isinstance(value, str) and value not in ("scenes", *FROM_SCRATCH, *TEXT_FROM_SCRATCH) and is_local(value):
             found[name] = Path(value).expanduser().resolve().name
     return found
 

@@ -13,11 +13,12 @@ import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "converters"))
 from blocked_package import BLOCK_THE_PACKAGE
-from test_meru import HEADS, make_checkpoint
+from test_meru import HEADS, VOCABULARY, make_checkpoint
 
 from hf_hyperbolic import ImageEncoder
 from hf_hyperbolic.cli.main import main
@@ -27,6 +28,7 @@ from hf_hyperbolic.hub.front_matter import CardFacts
 from hf_hyperbolic.hub.push_model import push_model
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Target
+from hf_hyperbolic.training.class_phrases import word_tokenizer
 
 NAME = "me/meru"
 
@@ -56,8 +58,8 @@ def test_the_card_says_where_the_weights_came_from(converted, published, hub):
         "MERU", "facebookresearch/meru", "arXiv:2304.09172", "meru_vit_s.pth", sha256(published),
         f"hf-hyperbolic backbone meru meru_vit_s.pth OUT --heads {HEADS}\n", "**Others trained these weights**",
         "not evaluated",
-        "The text is the general side", "hyperbolic space of curvature −0.4", "Text tower: converted too",
-        done.revision,
+        "The text is the general side", "hyperbolic space of curvature −0.4", "and the text tower of MERU",
+        "No tokenizer lies here", done.revision,
     ):  # fmt: skip
         assert said in text, said
     front = yaml.safe_load(text.split("---\n")[1])
@@ -71,26 +73,36 @@ def test_the_card_says_where_the_weights_came_from(converted, published, hub):
 
 
 @pytest.mark.slow
-def test_what_the_card_shows_runs_offline_without_the_package(converted, hub, tmp_path):
+def test_what_the_card_shows_runs_offline_without_the_package(published, hub, tmp_path):
+    word_tokenizer([f"street {number}" for number in range(VOCABULARY - 6)] + ["a"]).save_pretrained(tmp_path / "words")
+    converted = tmp_path / "converted"
+    convert_meru_file(published, converted, "meru", HEADS)
+    # as CLIP's, but for its ends, which the published models have last: the command checks them
+    AutoTokenizer.from_pretrained(tmp_path / "words").save_pretrained(converted)
     push_model(converted, Target(NAME), CardFacts(NAME))
     hub.as_cache(tmp_path / "hf", NAME)
     snippets = re.findall(r"^```python\n(.*?)^```", hub.files(NAME)["README.md"].decode(), flags=re.M | re.S)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     for name, colour in (("street", "teal"), ("harbour", "navy")):
         Image.new("RGB", (160, 200), colour).save(tmp_path / f"{name}.jpg")
-    check = '\nfrom safetensors.torch import save_file\nsave_file({"images": images}, "out.safetensors")\n'
+    check = (
+        "\nfrom safetensors.torch import save_file\n"
+        'save_file({"images": images, "phrases": phrases}, "out.safetensors")\n'
+    )
     environment = {
         **os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
         "HF_MODULES_CACHE": str(tmp_path / "modules"), "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-I", "-c", BLOCK_THE_PACKAGE + snippets[0] + check],
+        [sys.executable, "-I", "-c", BLOCK_THE_PACKAGE + snippets[0] + snippets[1] + check],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     encoder = ImageEncoder.from_pretrained(converted, "cpu")
     expected = encoder.encode([Image.open(tmp_path / f"{name}.jpg") for name in ("street", "harbour")])
-    torch.testing.assert_close(load_file(tmp_path / "out.safetensors")["images"], torch.from_numpy(expected))
+    found = load_file(tmp_path / "out.safetensors")
+    torch.testing.assert_close(found["images"], torch.from_numpy(expected))
+    torch.testing.assert_close(found["phrases"], torch.from_numpy(encoder.encode_text(["a street"])))
 
 
 def test_the_folder_of_a_dry_run_ranks_as_the_converted_one(converted, tmp_path, capsys):

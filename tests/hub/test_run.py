@@ -74,16 +74,6 @@ def test_what_is_no_model_is_named(run, tmp_path):
         TrainedModel.find(run)
 
 
-def test_the_words_of_a_model_travel_with_it(run):
-    assert "tokenizer.json" not in TrainedModel.find(run).public_files()
-    config = run / "best" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "hyperbolic_clip"}))
-    words = {"processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    for name in words:
-        (run / "best" / name).write_text("{}")
-    assert words <= TrainedModel.find(run).public_files().keys()
-
-
 def test_a_model_that_cannot_travel_is_named(run):
     (run / "best" / "lorentz.py").rename(run / "best" / "modeling_hyperbolic_clip.py.away")
     (run / "best" / "modeling_hyperbolic_clip.py").unlink()
