@@ -21,12 +21,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from gradient_cache import BACKBONES, CLASSES
+from gradient_cache import CLASSES
 from loss_kernel import random_relations
 from machine import processor
-from transformers import CLIPVisionConfig
+from models import BACKBONES, build
 
-from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
 from hf_hyperbolic.losses import PairMasks
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed_crops import embed_crops
@@ -57,11 +56,9 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, float]:
     """Trained parameters, peak memory in MiB, best times of step and forward pass in s; in a process of its own."""
     torch.manual_seed(0)
     accelerator = Accelerator(cpu=args.cpu, mixed_precision=args.mixed_precision)
-    device, sizes = accelerator.device, BACKBONES[args.backbone]
-    patch = 16 if args.backbone == "vit-b-16" else 8
-    backbone = CLIPVisionConfig(**sizes, image_size=args.image_size, patch_size=patch)
-    model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, num_proxies=CLASSES)).train()
-    settings = TrainArguments(image_size=args.image_size, **ways(sizes["num_hidden_layers"])[name])
+    device, blocks = accelerator.device, BACKBONES[args.backbone]["num_hidden_layers"]
+    model = build(args.backbone, args.image_size, CLASSES)
+    settings = TrainArguments(image_size=args.image_size, **ways(blocks)[name])
     restrict_training(model, settings)
     groups = parameter_groups(model, 1e-4, 1e-5, settings.weight_decay, settings.layer_decay)
     trained = sum(parameter.numel() for group in groups for parameter in group["params"])

@@ -176,8 +176,8 @@ def main(argv: list[str] | None = None) -> None:
                 save_model(evaluated, args, processor, output / "best", class_names)
         progress.validated = progress.step
 
-    if progress.step % args.eval_steps == 0 and progress.step > progress.validated:
-        validate()  # the run was told to stop at this step, and had no time for it
+    if progress.step // args.eval_steps > progress.validated // args.eval_steps:
+        validate()  # it was due when the run was told to stop, and there was no time for it
     due = False
     prepared.train()
     for batch in feed.loader(progress.step):

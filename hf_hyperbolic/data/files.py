@@ -35,9 +35,13 @@ def finish_replacing(parent: Path) -> None:
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes its place when the block ends and is removed where it fails."""
-    aside = path.with_name(f".writing-{path.name}-hf-hyperbolic")
+def written_aside(path: Path, rivals: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes its place when the block ends and is removed where it fails.
+
+    With `rivals` other processes may write the same file at the same time.
+    """
+    own = f"-{os.getpid()}" if rivals else ""
+    aside = path.with_name(f".writing-{path.name}{own}-hf-hyperbolic")
     try:
         yield aside
         os.replace(aside, path)

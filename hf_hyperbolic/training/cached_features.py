@@ -87,7 +87,7 @@ def cached_features(
     table = _compute(model, split, args, mean, std, processes, batch_size)
     if processes.rank == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(path) as aside:
+        with written_aside(path, rivals=True) as aside:  # another run on the same features
             save_file({"features": table.features}, aside, {**told, "broken": json.dumps(table.broken)})
     return table, path, False
 

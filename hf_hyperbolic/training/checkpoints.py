@@ -130,6 +130,7 @@ def load(accelerator: Accelerator, checkpoint: Path) -> tuple[Progress, dict[str
         SystemExit: the checkpoint is of another number of processes.
     """
     saved = json.loads((checkpoint / _PROGRESS).read_text())
+    saved.setdefault("validated", saved["step"])  # older versions looked at every step that they kept
     known = {field.name for field in fields(Progress)}
     progress = Progress(**{name: value for name, value in saved.items() if name in known})
     if progress.processes != accelerator.num_processes:

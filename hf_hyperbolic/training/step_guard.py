@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from hf_hyperbolic.training.checkpoints import Progress
+from hf_hyperbolic.training.failures import is_write_failure
 
 # batches that are written out to be looked at, by each process
 _KEPT_BATCHES = 5
@@ -83,12 +84,19 @@ class StepGuard:
         """
         step, process = self._progress.step, self._accelerator.process_index
         what = f"{what} at step {step}"
-        where = "as those before it are"
+        where = f"the batch is not kept, as the first {_KEPT_BATCHES} are"
         if self._progress.skipped <= _KEPT_BATCHES:
             file = self._output / f"nonfinite_step_{step}_process_{process}.safetensors"
             tensors = {"pixel_values": batch["pixel_values"], "nodes": torch.as_tensor(batch["nodes"])}
-            save_file(tensors, file, {"crops": json.dumps(crops)})
-            where = f"the batch is in {file}"
+            try:
+                save_file(tensors, file, {"crops": json.dumps(crops)})
+                where = f"the batch is in {file}"
+            except Exception as error:
+                if not is_write_failure(error):
+                    raise
+                # no reason to end the run, and others would wait for this process
+                file.unlink(missing_ok=True)
+                where = f"the batch could not be written ({error})"
         if self.in_a_row > self._most:
             raise SystemExit(
                 f"{what}; {where}. {self.in_a_row} steps in a row taught nothing (--max_skipped_steps "

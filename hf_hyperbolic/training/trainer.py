@@ -26,7 +26,7 @@ from hf_hyperbolic.training.sources import Split
 from hf_hyperbolic.training.validation import Validation
 
 # what the loop of training/train.py does itself
-_LOOP_ALONE = ("stream", "micro_batch_size", "cache_features", "lora_rank", "ema_decay")
+_LOOP_ALONE = ("stream", "micro_batch_size", "cache_features", "lora_rank", "ema_decay", "text_weight")
 
 
 def training_arguments(settings: TrainArguments, **others: Any) -> TrainingArguments:

@@ -282,7 +282,7 @@ def _in_worker(train: ModuleType, step: int, mishap: Callable[[], None]) -> None
 
     def made(*args, **kwargs):
         feed = make_feed(*args, **kwargs)
-        feed._batches = _Batches(feed._batches, step, mishap)
+        feed.batches = _Batches(feed.batches, step, mishap)
         return feed
 
     train.make_feed = made

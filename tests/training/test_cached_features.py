@@ -3,12 +3,14 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from small_backbones import small_model
 
 from hf_hyperbolic.data.batches import node_crops
@@ -127,6 +129,21 @@ def test_a_write_that_fails_leaves_nothing(args, split, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         cached_features(small_model("vit"), split, args, MEAN, STD)
     assert files(args) == []
+
+
+def test_two_runs_may_compute_the_same_features_at_once(args, split, monkeypatch):
+    model, save, pids = small_model("vit"), module.save_file, count(1)
+    monkeypatch.setattr("os.getpid", lambda: next(pids))
+
+    def another_run_meanwhile(tensors, path, metadata):
+        save(tensors, path, metadata)
+        monkeypatch.setattr(module, "save_file", save)
+        cached_features(model, split, args, MEAN, STD)
+
+    monkeypatch.setattr(module, "save_file", another_run_meanwhile)
+    table, path, _ = cached_features(model, split, args, MEAN, STD)
+    assert files(args) == [path.name]
+    assert torch.equal(load_file(path)["features"], table.features)
 
 
 def test_a_damaged_file_is_named(args, split):

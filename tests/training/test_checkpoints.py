@@ -98,6 +98,8 @@ def test_a_checkpoint_without_digests_is_taken_as_it_is(accelerator, tmp_path):
         del written[name]
     (checkpoint / "progress.json").write_text(json.dumps(written))
     assert restored(accelerator, tmp_path) == (5, 5.0)
+    # where it was written the model had been validated: not once more
+    assert restore(accelerator, tmp_path)[0] == Progress(5, validated=5)
 
 
 def test_what_cannot_be_written_leaves_the_older_ones(accelerator, tmp_path, monkeypatch):

@@ -174,7 +174,7 @@ def test_adapters_are_merged_and_go_on_bit_for_bit(run, backbones, tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused(run, tmp_path, arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SystemExit, match=message):
         run(tmp_path / "run", *arguments)
 
 

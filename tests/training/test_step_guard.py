@@ -61,7 +61,7 @@ def test_the_first_batches_are_kept(tmp_path):
         guard.before()
         said = guard.report(guard.refuses(NAN, 1.0), ["a", "b"], BATCH)
         guard._progress.step += 1
-    assert "7 skipped so far" in said
+    assert "the batch is not kept, as the first 5 are. 7 skipped so far" in said
     kept = [tmp_path / f"nonfinite_step_{step}_process_0.safetensors" for step in range(7, 12)]
     assert set(tmp_path.iterdir()) == set(kept)
     with safe_open(kept[0], "pt") as opened:
@@ -87,3 +87,11 @@ def test_none_may_be_skipped_where_none_is_allowed(tmp_path):
     what = guard.refuses(NAN, 1.0)
     with pytest.raises(SystemExit, match=r"--max_skipped_steps 0"):
         guard.report(what, [], BATCH)
+
+
+def test_a_batch_that_cannot_be_written_does_not_end_the_run(tmp_path):
+    _, guard = make(tmp_path / "nowhere")
+    guard.before()
+    said = guard.report(guard.refuses(NAN, 1.0), [], BATCH)
+    assert "skipped a step, as the loss is nan at step 7; the batch could not be written (" in said
+    assert "1 skipped so far" in said

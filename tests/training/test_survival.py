@@ -110,6 +110,20 @@ def test_stopped_where_validation_was_due_it_validates_when_it_goes_on(data, who
     assert same(tensors(run / "best"), tensors(whole[0] / "best"))
 
 
+def test_validation_that_waited_for_a_good_step_is_not_lost_where_it_stops(data, tmp_path):
+    run = tmp_path / "run"
+    few = ["--max_steps", "6", "--eval_steps", "3"]
+    # due at step 3, which is skipped, and at step 4 there is no time for it
+    skipped, told = partial(mishaps.nan_loss, steps={2}), partial(mishaps.signal_itself, step=3, what=signal.SIGTERM)
+    status, printed = lived(data, run, *few, mishap=partial(mishaps.both, skipped, told))
+    assert status == STOPPED, printed
+    status, printed = lived(data, run, *few)
+    assert status == 0, printed
+    assert "step 4: val" in printed
+    assert "step 6: val" in printed
+    assert json.loads((run / "checkpoints" / "step-00000006" / "progress.json").read_text())["validated"] == 6
+
+
 def test_without_room_for_a_checkpoint_it_ends_and_the_last_one_stands(data, whole, tmp_path):
     run = tmp_path / "run"
     status, printed = lived(data, run, mishap=partial(mishaps.little_room, first=2))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -116,11 +117,18 @@ def test_several_batches_are_not_gathered_as_one(parts):
         HierarchyTrainer(model, settings, args, train, None, processor)
 
 
-def test_what_the_loop_alone_does_is_named(parts):
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"ema_decay": 0.9, "micro_batch_size": 4}, "--micro_batch_size, --ema_decay"),
+        ({"text_weight": 1.0}, "--text_weight"),
+    ],
+)
+def test_what_the_loop_alone_does_is_named(parts, asked, named):
     model, settings, train, processor = parts
-    settings.ema_decay, settings.micro_batch_size = 0.9, 4
+    settings = replace(settings, **asked)
     args = training_arguments(settings, eval_strategy="no")
-    with pytest.raises(ValueError, match=r"does not know --micro_batch_size, --ema_decay: use training/train.py"):
+    with pytest.raises(ValueError, match=rf"does not know {named}: use training/train.py"):
         HierarchyTrainer(model, settings, args, train, None, processor)
 
 
