@@ -104,7 +104,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f"fitted in {time.time() - started:.0f} s; the model with words: {args.folder}")
 
     fitted = replace(system, model=model, tokenizer=tokenizer)
-    print(figures(fitted, settings, data, args.eval_images, hierarchy, embeds.cpu()))
+    try:
+        print(figures(fitted, settings, data, args.eval_images, hierarchy, embeds.cpu()))
+    except (ValueError, OSError) as error:  # no validation images, or a class among them that training has not
+        print(f"no figures on validation images: {error}")
 
 
 def figures(

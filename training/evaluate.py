@@ -216,6 +216,11 @@ def main(argv: list[str] | None = None) -> None:
             )  # fmt: skip
             found, values = found | more, values | more_values
             if names is not None:
+                if each.words_from(data) and not each.trained_on(data):
+                    found["notes"].append(
+                        f"zero_shot: the text tower of {each.name} was fitted to this very data set, so its figures by "
+                        "names are not zero-shot"
+                    )
                 by_name, by_name_values = evaluate_text_to_image(
                     embeddings[each.name], hierarchy, names, each.curvature, seed=options.seed
                 )

@@ -1,5 +1,6 @@
 """Systems to be compared, embedded on one split: trained runs, their untrained start, and any other checkpoint."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from hf_hyperbolic.training.class_phrases import phrase_of
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.sources import Split, same_data
+from hf_hyperbolic.training.text_arguments import TextArguments
 
 # settings that say how a model of unknown training looks at images, and at which pairs
 _EVALUATION_SETTINGS = ("image_size", "context", "crop_mode", "threshold", "min_box_size")
@@ -86,6 +88,14 @@ class System:
         if self.source == UNTRAINED:
             return False
         return same_data(data, self.args.data) if self.known else None
+
+    def words_from(self, data: str) -> bool:
+        """Whether its text tower is known to have been fitted to this data set, be it another than the images'."""
+        file = self.folder / TextArguments.FILE if self.folder else None
+        if not isinstance(self.model, HyperbolicCLIPModel) or file is None or not file.is_file():
+            return False
+        fitted = json.loads(file.read_text(encoding="utf-8")).get("data")
+        return same_data(data, fitted) if fitted else bool(self.trained_on(data))
 
     def weights_digest(self) -> str | None:
         """SHA-256 of its weights, by which its figures are known as its own; None where they are in no folder here."""

@@ -1,6 +1,7 @@
 """The script that gives a finished run words."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -79,6 +80,38 @@ def test_evaluation_by_names(fitted, train, tmp_path):
     (result,) = json.loads((output / "results.json").read_text())["results"].values()
     assert result["zero_shot_by_name"].keys() == result["zero_shot"].keys()
     assert result["text_to_image"]["combined"]["scenes_top_10"]["value"] <= 1
+
+
+def test_words_fitted_to_the_evaluated_data_are_no_zero_shot(fitted, train, tmp_path, data):
+    folder = tmp_path / "text"
+    shutil.copytree(fitted[0], folder)
+    # images of another set, words of this one
+    for file, changed in (("arguments.json", {"data": "scenes"}), (TextArguments.FILE, {"data": str(data)})):
+        settings = json.loads((folder / file).read_text()) | changed
+        (folder / file).write_text(json.dumps(settings))
+    output = tmp_path / "evaluation"
+    train(
+        "--checkpoint", folder, "--data", data, "--zero_shot", "true", "--shots", "3", "--support_draws", "1",
+        "--output_dir", output, "--cpu", "true", script="evaluate.py",
+    )  # fmt: skip
+    (result,) = json.loads((output / "results.json").read_text())["results"].values()
+    assert result["zero_shot_about"]["trained_here"] is False
+    assert any("by names are not zero-shot" in note for note in result["notes"])
+
+
+def test_a_class_that_only_validation_has_ends_without_figures_and_with_a_model(whole_run, data, train, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(data, photos)
+    content = json.loads((photos / "instances_val.json").read_text())
+    content["categories"].append({"id": 9999, "name": "zeppelin"})
+    content["annotations"][0]["category_id"] = 9999
+    (photos / "instances_val.json").write_text(json.dumps(content))
+    printed = train(
+        "--run", whole_run, "--data", photos, "--output_dir", tmp_path / "text", "--max_steps", "1", *SHORT,
+        script="add_text.py",
+    )  # fmt: skip
+    assert "no figures on validation images: this model does not know 'zeppelin'" in printed
+    assert ImageEncoder.from_pretrained(tmp_path / "text", "cpu").has_text
 
 
 def test_what_is_wrong_is_said(fitted, whole_run, train, tmp_path):
