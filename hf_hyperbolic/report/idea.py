@@ -163,7 +163,7 @@ def path() -> Figure:
     met = walk("wheel", others)
     _disk(left, "From the wheel to the origin")
     way = lorentz.to_poincare(lorentz.geodesic_to_origin(place("wheel"), 12, CURVATURE), CURVATURE).numpy()
-    left.plot(way[:, 0], way[:, 1], color=LEVEL_COLOURS[3], linewidth=2, marker=".", markersize=7, zorder=7)
+    left.plot(way[:, 0], way[:, 1], color=LEVEL_COLOURS[3], linewidth=2, marker=".", markersize=7, zorder=4)
     _mark(left, list(POINTS), bold=["wheel", *met])
     left.plot([0], [0], marker="+", markersize=9, color=INK)
     left.text(-_WINDOW, -1.15, "met: " + " → ".join(["wheel", *met]), fontsize=10.5, color=INK)
@@ -250,11 +250,12 @@ def _mark(axes: Axes, names: list[str], bold: list[str] | None = None) -> None:
         level, _, degrees = POINTS[name]
         x, y = _at(place(name))
         axes.plot([x], [y], marker=level_marker(level), color=level_colour(level), markersize=7, zorder=5)
-        left = 70 < degrees < 270
+        left, met = 70 < degrees < 270, bool(bold) and name in bold
         axes.annotate(
-            name, (x, y), xytext=(-7 if left else 7, -1), textcoords="offset points", ha="right" if left else "left",
+            # what lies on a path has its name below it
+            name, (x, y), xytext=(-7 if left else 7, -10 if met else -1), textcoords="offset points", ha="right" if left else "left",
             va="center", fontsize=9.5, color=INK, zorder=6,
-            fontweight="bold" if bold and name in bold else "normal",
+            fontweight="bold" if met else "normal",
             bbox={"boxstyle": "round,pad=0.1", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.6},
         ).set_in_layout(False)  # fmt: skip
 
