@@ -4,8 +4,8 @@
     accelerate launch training/train_with_trainer.py training/configs/clip_vit_b16.yaml --data PATH
 
 An example to start from where you have a `Trainer` of your own: callbacks, hyperparameter search, launchers. `--resume
-true` goes on from the newest checkpoint. Adapters, moving averages, cached features, gradient caching and streams are
-of training/train.py alone.
+true` goes on from the newest checkpoint. Adapters, moving averages, cached features, gradient caching, streams, a text
+tower and the skipping of steps that are not finite are of training/train.py alone.
 """
 
 import shutil

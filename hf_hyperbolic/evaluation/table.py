@@ -191,7 +191,7 @@ def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[
             rows.append(["", *(_interval(entry, 1, 3) for entry in entries), "", ""])
     return [
         "",
-        f"Tree. F1 of edges recovered from angles alone, of {first['images']} images and of the classes (star: all "
+        f"Tree. F1 of edges recovered from angles, of {first['images']} images and of the classes (star: all "
         "below the scene;",
         "of two classes that with the wider angle holds the other; obtuse: a class holds by an obtuse angle alone);",
         "Spearman correlation of depth and radius; Gromov's 2 delta / diameter (a tree: 0) and of random directions.",

@@ -1,4 +1,4 @@
-"""Does the tree emerge? Depth and radius, trees recovered from angles alone, of images and of classes, and delta."""
+"""Does the tree emerge? Depth and radius, trees recovered from angles, of images and of classes, and delta."""
 
 from collections.abc import Mapping
 from typing import Any
