@@ -253,8 +253,8 @@ def _mark(axes: Axes, names: list[str], bold: list[str] | None = None) -> None:
         left, met = 70 < degrees < 270, bool(bold) and name in bold
         axes.annotate(
             # what lies on a path has its name below it
-            name, (x, y), xytext=(-7 if left else 7, -10 if met else -1), textcoords="offset points", ha="right" if left else "left",
-            va="center", fontsize=9.5, color=INK, zorder=6,
+            name, (x, y), xytext=(-7 if left else 7, -10 if met else -1), textcoords="offset points",
+            ha="right" if left else "left", va="center", fontsize=9.5, color=INK, zorder=6,
             fontweight="bold" if met else "normal",
             bbox={"boxstyle": "round,pad=0.1", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.6},
         ).set_in_layout(False)  # fmt: skip
