@@ -45,6 +45,7 @@ format: $(VENV)/.dev
 # a link that leads nowhere, an unknown name or a page outside the menu is an error
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "the site: site/index.html"
 
 docs-serve: $(VENV)/.docs
 	$(BIN)/python -m mkdocs serve

@@ -25,7 +25,7 @@ _BOX_REASONS = REASONS | {
     "skipped_image": "its image was skipped",
     "unknown_category": "category_id is not among the categories of the file",
     "repeated_box": "an earlier annotation gives the same box of the same class to the same image",
-    "crowd": "iscrowd marks a group, not one instance; pass include_crowd=True to keep it",
+    "crowd": "iscrowd marks a group; include_crowd=True (--option include_crowd=true) keeps it",
 }
 _CODE = {reason: code for code, reason in enumerate(_BOX_REASONS, start=1)}
 

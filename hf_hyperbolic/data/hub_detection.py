@@ -176,7 +176,7 @@ def _objects(
             continue
         for place, (bbox, category) in enumerate(zip(columns[keys["box"]], columns[keys["category"]], strict=True)):
             if keys["crowd"] and columns[keys["crowd"]][place] and not include_crowd:
-                detail = "iscrowd marks a group, not one instance; pass include_crowd=True to keep it"
+                detail = "iscrowd marks a group; include_crowd=True (--option include_crowd=true) keeps it"
                 log.add("crowd", f"{name}#{row}: object {place}", detail)
                 continue
             found.row.append(row)
