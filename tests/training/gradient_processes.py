@@ -152,11 +152,12 @@ def main(folder: Path, processes: int, sharded: bool) -> None:
             found = step(prepared, accelerator, shares, micro_batch_size, tile, sharding)
             name = f"{shares[0]}-{micro_batch_size}-{accelerator.process_index}.safetensors"
             save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
-    with_names = accelerator.prepare(make_model_with_names())
-    for shares in SHARES:
-        found = step(with_names, accelerator, shares)
-        name = f"names-{shares[0]}-{accelerator.process_index}.safetensors"
-        save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
+    if not sharded:  # a text tower is not sharded
+        with_names = accelerator.prepare(make_model_with_names())
+        for shares in SHARES:
+            found = step(with_names, accelerator, shares)
+            name = f"names-{shares[0]}-{accelerator.process_index}.safetensors"
+            save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

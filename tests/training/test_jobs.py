@@ -84,9 +84,10 @@ def test_a_parent_told_to_stop_stops_its_jobs_in_order(tmp_path, told):
     )
     parent = textwrap.dedent(
         f"""
-        import sys
+        import signal, sys
         from pathlib import Path
         from hf_hyperbolic.training.jobs import Job, run_jobs
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         try:
             run_jobs([Job("x", (sys.executable, "-c", {child!r}), Path({str(tmp_path)!r}))] , 2)
         except KeyboardInterrupt:
