@@ -250,7 +250,7 @@ def _mark(axes: Axes, names: list[str], bold: list[str] | None = None) -> None:
         level, _, degrees = POINTS[name]
         x, y = _at(place(name))
         axes.plot([x], [y], marker=level_marker(level), color=level_colour(level), markersize=7, zorder=5)
-        left, met = 70 < degrees < 270, bool(bold) and name in bold
+        left, met = 70 < degrees < 270, name in (bold or [])
         axes.annotate(
             # what lies on a path has its name below it
             name, (x, y), xytext=(-7 if left else 7, -10 if met else -1), textcoords="offset points",
