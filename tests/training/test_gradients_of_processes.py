@@ -47,6 +47,8 @@ def test_two_processes_give_the_loss_and_every_gradient_of_one(alone, tmp_path, 
                     torch.testing.assert_close(
                         value, alone[name], rtol=1e-6, atol=1e-9, msg=lambda text, where=where: f"{where}: {text}"
                     )
+    if how:  # a text tower is not sharded
+        return
     with_names = step(make_model_with_names(), Accelerator(cpu=True))
     assert with_names["loss"] > alone["loss"]
     assert with_names["log_text_alpha"].abs() > 1e-6
