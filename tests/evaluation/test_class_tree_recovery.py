@@ -37,12 +37,12 @@ def make(images=4, boxes=BOXES):
     return build_hierarchy(table)
 
 
-def embed(hierarchy, hyperbolic):
+def embed(hierarchy, hyperbolic, beyond=1.5, aside=0.25):
     """Each class beyond its container and a little aside, the same in every image but for some noise."""
     rng = np.random.default_rng(0)
     place = {"scene": 0.3 * np.eye(32)[0]}
     for index, name in enumerate(("house", "car", "window", "wheel", "pane")):
-        place[name] = 1.5 * place[PARENTS[name]] + 0.25 * np.eye(32)[index + 1]
+        place[name] = beyond * place[PARENTS[name]] + aside * np.eye(32)[index + 1]
     labels = hierarchy.node_label.tolist()
     tangent = np.stack([place["scene" if c < 0 else CLASSES[c]] for c in labels]) + 0.002 * rng.normal(
         size=(len(labels), 32)
@@ -90,6 +90,16 @@ def test_embeddings_that_are_a_tree_of_classes_give_it_back(curvature):
     assert found["pairs"][0]["told"]["chance"] == pytest.approx(1 / 5)
     noise = torch.from_numpy(np.random.default_rng(1).normal(size=embeds.shape)).float()
     assert class_entailment(noise, hierarchy, curvature)["edge_f1"]["value"] < 0.9
+
+
+@pytest.mark.parametrize("curvature", [1.0, None])
+def test_classes_that_hold_by_no_obtuse_angle_are_told_by_the_wider_one(curvature):
+    hierarchy = make()
+    # a class goes no farther than its container but to the side: angles at containers are narrow
+    found = class_entailment(embed(hierarchy, bool(curvature), 1.0, 0.4), hierarchy, curvature)
+    assert found["edge_f1"]["value"] == 1
+    assert found["obtuse"]["value"] < 1
+    assert {pair["told"]["value"] for pair in found["pairs"]} == {1.0}
 
 
 def test_mean_angles_are_over_different_images_only():

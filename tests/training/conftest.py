@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 from run_here import load_script
+from small_backbones import BACKBONES
+from transformers import AutoModel
 
 from hf_hyperbolic.data.scenes import write_scenes
 
@@ -19,6 +22,16 @@ SMALL = [
     "--mated_boxes_per_scene", "1", "--max_steps", "8", "--eval_steps", "2", "--logging_steps", "1", "--warmup_steps",
     "2", "--cpu", "true",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory) -> Path:
+    """A folder of small backbones with weights, `clip` and `resnet`."""
+    folder = tmp_path_factory.mktemp("backbones")
+    for name in ("clip", "resnet"):
+        torch.manual_seed(0)
+        AutoModel.from_config(BACKBONES[name]).save_pretrained(folder / name)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import torch
 from blocked_package import BLOCK_THE_PACKAGE
 from run_here import TWO_PROCESSES, equal, logged, weights
 from safetensors.torch import load_file
-from small_backbones import BACKBONES
 from transformers import AutoModel
 
 from hf_hyperbolic import HyperbolicCLIPVisionModel
@@ -22,15 +21,6 @@ SETTINGS = [
     "4", "--eval_steps", "2", "--logging_steps", "1", "--warmup_steps", "2", "--cpu", "true", "--mixed_precision", "no",
     "--flip", "false", "--learning_rate", "0.01",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def backbones(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("backbones")
-    for name in ("clip", "resnet"):
-        torch.manual_seed(0)
-        AutoModel.from_config(BACKBONES[name]).save_pretrained(folder / name)
-    return folder
 
 
 @pytest.fixture
@@ -168,6 +158,7 @@ def test_adapters_are_merged_and_go_on_bit_for_bit(run, backbones, tmp_path):
         (("--freeze_backbone", "true", "--layer_decay", "0.5"), "--freeze_backbone trains nothing of the backbone"),
         (("--layer_decay", "0"), r"--layer_decay must lie in \(0, 1\]"),
         (("--ema_decay", "1"), r"--ema_decay must lie in \[0, 1\)"),
+        (("--cache_features", "true", "--text_weight", "1"), "without --text_weight"),
         (("--lora_alpha", "3"), "need --lora_rank"),
         (("--lora_rank", "2", "--lora_alpha", "0"), "--lora_alpha must be positive"),
         (("--freeze_layers", "-1"), "--freeze_layers cannot be negative"),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from small_backbones import small_model
+from text_models import text_model
 
 from hf_hyperbolic.training.freezing import freeze_layers
 from hf_hyperbolic.training.optimisation import parameter_groups
@@ -38,6 +39,15 @@ def test_three_blocks_at_three_quarters():
         "class_proxies": 8.0,
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_text_encoder_learns_at_the_backbone_s_rate_whatever_the_layer_decay():
+    model = text_model()
+    found = peaks(model, parameter_groups(model, 8.0, 1.0, 0.1, layer_decay=0.75))
+    assert found["backbone.encoder.layers.0.self_attn.q_proj.weight"] == pytest.approx(0.75**2)
+    of_text = {rate for name, rate in found.items() if name.startswith("text_backbone.")}
+    assert of_text == {1.0}
+    assert found["text_projection.0.weight"] == found["log_text_alpha"] == 8.0
 
 
 def test_blocks_of_a_resnet_count_through_its_stages():

@@ -8,8 +8,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from run_here import TWO_PROCESSES, load_script, logged, weights
-from small_backbones import BACKBONES, small_model
-from transformers import AutoModel
+from small_backbones import small_model
 
 from hf_hyperbolic import HyperbolicCLIPVisionModel
 from hf_hyperbolic.image_processing import make_image_processor
@@ -26,15 +25,6 @@ SETTINGS = [
     "2", "--cpu", "true", "--mixed_precision", "no", "--learning_rate", "0.01", "--backbone_learning_rate", "0.001",
     "--freeze_layers", "1", "--layer_decay", "0.75",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def backbones(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("backbones")
-    for name in ("clip", "resnet"):
-        torch.manual_seed(0)
-        AutoModel.from_config(BACKBONES[name]).save_pretrained(folder / name)
-    return folder
 
 
 @pytest.fixture
