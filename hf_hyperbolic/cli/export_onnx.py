@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if options.crops < 1:
         raise ValueError(f"--crops must be at least 1, got {options.crops}")
 
-    from hf_hyperbolic.export.need import need
+    from hf_hyperbolic.extras import need
 
     for module in ("onnx", "onnxscript", "onnxruntime"):  # before a model is loaded in vain
         need(module, "onnx")

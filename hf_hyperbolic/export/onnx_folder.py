@@ -13,8 +13,8 @@ from hf_hyperbolic.export.agreement import Agreement, compare
 from hf_hyperbolic.export.checkpoint import description, public_name
 from hf_hyperbolic.export.crops import random_crops
 from hf_hyperbolic.export.folders import folder_written_aside
-from hf_hyperbolic.export.need import need
 from hf_hyperbolic.export.onnx_model import EXTRA, quantise, runtime_embeddings, write_onnx
+from hf_hyperbolic.extras import need
 from hf_hyperbolic.hub.run import as_json, without_paths
 from hf_hyperbolic.image_processing import make_image_processor
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hf_hyperbolic.encoder import ImageEncoder, normalise
 from hf_hyperbolic.export.checkpoint import description
-from hf_hyperbolic.export.need import need
+from hf_hyperbolic.extras import need
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 
 EXTRA = "onnx"

@@ -17,7 +17,7 @@ from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.export.agreement import Agreement, compare
 from hf_hyperbolic.export.crops import random_crops
 from hf_hyperbolic.export.folders import folder_written_aside
-from hf_hyperbolic.export.need import need
+from hf_hyperbolic.extras import need
 from hf_hyperbolic.hub.run import as_json, read_json, without_paths
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.retrieval.measures import DIRECTIONS

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hf_hyperbolic.export.need import need
+from hf_hyperbolic.extras import need
 from hf_hyperbolic.training.layers import block_names
 
 ADAPTER = "adapter"  # folder of the adapters, in that of the model

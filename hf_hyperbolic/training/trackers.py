@@ -10,7 +10,7 @@ import numpy as np
 from accelerate import Accelerator
 from PIL import Image
 
-from hf_hyperbolic.export.need import need
+from hf_hyperbolic.extras import need
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.run_arguments import RunArguments

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from hf_hyperbolic.export.need import need
+from hf_hyperbolic.extras import need
 
 
 def test_a_module_that_is_there():

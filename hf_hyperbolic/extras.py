@@ -1,4 +1,4 @@
-"""Packages that an export needs and the library does not."""
+"""Packages that a part of the library needs and the rest does not: the extras of pyproject.toml."""
 
 import importlib
 from types import ModuleType
