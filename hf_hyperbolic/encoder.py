@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from safetensors import SafetensorError
 from transformers import AutoImageProcessor, PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_hyperbolic.checkpoint_names import check_checkpoint_name, not_on_the_hub
@@ -304,16 +305,25 @@ def load_model(name: str, **kwargs: Any) -> HyperbolicCLIPVisionModel | PlainVis
     Args:
         name: folder or Hub name.
         **kwargs: passed to `from_pretrained`.
+
+    Raises:
+        ValueError: its weights are cut short, or else no whole safetensors file.
     """
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
     kwargs["use_safetensors"] = True  # no pickle, whoever named the checkpoint
     # not `model_type`: where the Hub cannot be reached, asking it again takes as long again
-    match PreTrainedConfig.get_config_dict(name, **hub)[0].get("model_type"):
-        case HyperbolicCLIPVisionConfig.model_type:
-            return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
-        case HyperbolicCLIPConfig.model_type:
-            return HyperbolicCLIPModel.from_pretrained(name, **kwargs)
-    return load_plain(name, **kwargs)
+    found = PreTrainedConfig.get_config_dict(name, **hub)[0].get("model_type")
+    try:
+        match found:
+            case HyperbolicCLIPVisionConfig.model_type:
+                return HyperbolicCLIPVisionModel.from_pretrained(name, **kwargs)
+            case HyperbolicCLIPConfig.model_type:
+                return HyperbolicCLIPModel.from_pretrained(name, **kwargs)
+        return load_plain(name, **kwargs)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{name}: its weights are no whole safetensors file ({error}): copy or download the model again"
+        ) from error
 
 
 def input_size(checkpoint: str, config: PreTrainedConfig, **hub: Any) -> int:

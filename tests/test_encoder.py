@@ -200,6 +200,13 @@ def test_what_is_no_checkpoint(tmp_path, checkpoint):
         ImageEncoder.from_pretrained(checkpoint)
 
 
+def test_weights_that_are_cut_short_are_named(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"{checkpoint}: its weights are no whole safetensors file"):
+        ImageEncoder.from_pretrained(checkpoint)
+
+
 def test_settings_that_change_no_embedding_leave_the_fingerprint(checkpoint):
     encoder = ImageEncoder.from_pretrained(checkpoint, "cpu")
     before = encoder.fingerprint

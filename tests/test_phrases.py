@@ -27,6 +27,8 @@ def test_what_cannot_be_embedded_is_named():
         tokenize(words, ["car", "  "])
     with pytest.raises(ValueError, match="has 22 tokens, and the text tower takes 16"):
         encode_phrases(text_model(), words, ["car " * 20])
+    with pytest.raises(ValueError, match=r"phrases is one text.*give \['a car'\]"):
+        encode_phrases(text_model(), words, "a car")
 
 
 def test_the_folder_has_a_processor_for_both(tmp_path):
