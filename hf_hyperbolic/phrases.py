@@ -45,8 +45,8 @@ def encode_phrases(
         (n, D) float32 space components.
 
     Raises:
-        ValueError: one text in place of several; a phrase is empty, longer than the text tower takes, or has a word that
-            the tokenizer does not know (one made from class names knows their words alone; CLIP's knows all).
+        ValueError: one text in place of several; a phrase is empty, longer than the text tower takes, or has a word
+            that the tokenizer does not know (one made from class names knows their words alone; CLIP's knows all).
     """
     if isinstance(phrases, str):
         raise ValueError(f"phrases is one text, whose letters would be taken for phrases: give [{phrases!r}]")
