@@ -51,7 +51,7 @@ def tree_section(
         parts += _delta(having)
     lead = (
         "Wholes should lie nearer the origin than their parts, parts behind their wholes. What follows is read off the "
-        "embeddings alone: no tree is given to the model at this point."
+        "embeddings: no tree is given to the model at this point, and no more than one angle is fitted to other images."
     )
     return html.section("tree", "Does the tree emerge?", *parts, lead=lead)
 
