@@ -8,7 +8,8 @@ Half-precision input is computed and returned in float32; float64 stays float64.
 import torch
 from torch import Tensor
 
-from .lorentz import MIN_NORM, Curvature, norm, pairwise_sine, pairwise_versine, promote, sine_and_versine
+from .lorentz import MIN_NORM, Curvature, norm, promote, sine_and_versine
+from .pairwise_angle import AngleFactors, angle_of_factors
 
 
 def exp_map0(v: Tensor, curvature: Curvature | None = None) -> Tensor:
@@ -94,10 +95,21 @@ def pairwise_exterior_angle(x: Tensor, y: Tensor, curvature: Curvature | None = 
         (N, M) radians in [0, pi].
     """
     x, y = promote(x, y)
-    versine = pairwise_versine(x, y)
-    inverse_y_norm = 1 / norm(y).clamp(min=MIN_NORM).T
-    radial = torch.addcmul(versine.new_ones(()), norm(x), inverse_y_norm, value=-1)
-    return torch.atan2(pairwise_sine(versine), radial - versine)
+    return angle_of_factors(angle_factors(x), angle_factors(y))
+
+
+def angle_factors(x: Tensor, curvature: Curvature | None = None) -> AngleFactors:
+    """What `pairwise_exterior_angle` needs of its points: computed once where its pairs are taken in parts.
+
+    Args:
+        x: (N, D) points.
+        curvature: ignored.
+    """
+    (x,) = promote(x)
+    raw = norm(x)
+    length = raw.clamp(min=MIN_NORM)
+    one = torch.ones_like(raw)
+    return AngleFactors(x / length, one, raw, one, 1 / length)
 
 
 def geodesic_to_origin(x: Tensor, steps: int, curvature: Curvature | None = None) -> Tensor:

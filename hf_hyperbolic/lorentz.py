@@ -19,14 +19,15 @@ import math
 import torch
 from torch import Tensor
 
+from .pairwise_angle import AngleFactors, angle_of_factors, versine_of_units
+
 Curvature = float | Tensor
 
 # Norms below this count as the origin, where a direction is undefined: gradients stay finite, points stay put.
 MIN_NORM = 1e-8
-# Floors under sin^2 of an angle between directions, where the gradient of the square root would be infinite. The
-# elementwise form resolves far smaller angles than the pairwise form, whose `1 - cos` comes in steps of 6e-8.
+# Floor under sin^2 of an angle between directions, where the gradient of the square root would be infinite. The
+# elementwise form resolves far smaller angles than the pairwise form does (`pairwise_angle`).
 MIN_SINE_SQUARED = 1e-24
-MIN_PAIRWISE_SINE_SQUARED = 1e-12
 
 
 def time_component(x: Tensor, curvature: Curvature) -> Tensor:
@@ -219,14 +220,24 @@ def pairwise_exterior_angle(x: Tensor, y: Tensor, curvature: Curvature) -> Tenso
         (N, M) radians in [0, pi].
     """
     x, y = promote(x, y)
-    root_c = _sqrt_curvature(curvature, x)
-    sinh_a, cosh_a = _sinh_cosh(x, root_c)
-    sinh_b, cosh_b = _sinh_cosh(y, root_c)
-    versine = pairwise_versine(x, y)
-    # sinh(b - a) / sinh(b) = exp(-a) - sinh(a) (coth(b) - 1): a rank-one form that does not cancel at large radii
-    coth_b_minus_one = 1 / (sinh_b * (sinh_b + cosh_b))
-    radial = torch.addcmul(1 / (sinh_a + cosh_a), sinh_a, coth_b_minus_one.T, value=-1)
-    return torch.atan2(pairwise_sine(versine), torch.addcmul(radial, cosh_a, versine, value=-1))
+    return angle_of_factors(angle_factors(x, curvature), angle_factors(y, curvature))
+
+
+def angle_factors(x: Tensor, curvature: Curvature) -> AngleFactors:
+    """What `pairwise_exterior_angle` needs of its points: computed once where its pairs are taken in parts.
+
+    With radii a and b, `sinh(b - a) / sinh(b) = exp(-a) - sinh(a) (coth(b) - 1)`: a rank-one form that does not cancel
+    at large radii.
+
+    Args:
+        x: (N, D) space components.
+        curvature: c > 0.
+    """
+    (x,) = promote(x)
+    length = norm(x).clamp(min=MIN_NORM)
+    sinh = _sqrt_curvature(curvature, x) * length
+    cosh = (1 + sinh.square()).sqrt()
+    return AngleFactors(x / length, 1 / (sinh + cosh), sinh, cosh, 1 / (sinh * (sinh + cosh)))
 
 
 def to_klein(x: Tensor, curvature: Curvature) -> Tensor:
@@ -361,15 +372,7 @@ def _product_error(a: Tensor, b: Tensor) -> Tensor:
 
 def pairwise_versine(x: Tensor, y: Tensor) -> Tensor:
     """`1 - cos theta` of every row of `x` with every row of `y`: (N, D), (M, D) -> (N, M), to about 1e-7 absolute."""
-    x_unit = x / norm(x).clamp(min=MIN_NORM)
-    y_unit = y / norm(y).clamp(min=MIN_NORM)
-    with torch.autocast(x.device.type, enabled=False):
-        return torch.addmm(x.new_ones(()), x_unit, y_unit.T, alpha=-1)
-
-
-def pairwise_sine(versine: Tensor) -> Tensor:
-    """`sin theta` from `1 - cos theta`, floored at 1e-6, where its gradient is zero."""
-    return (versine * (2 - versine)).clamp(min=MIN_PAIRWISE_SINE_SQUARED).sqrt()
+    return versine_of_units(x / norm(x).clamp(min=MIN_NORM), y / norm(y).clamp(min=MIN_NORM))
 
 
 def _sqrt_curvature(curvature: Curvature, like: Tensor) -> float | Tensor:

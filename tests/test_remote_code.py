@@ -24,6 +24,7 @@ CODE = {
     "configuration_hyperbolic_clip.py",
     "lorentz.py",
     "euclidean.py",
+    "pairwise_angle.py",
     "vision_backbone.py",
 }
 

@@ -1,13 +1,13 @@
 """The bidirectional angle loss: a parent's cone holds its children, a child looks away from the origin."""
 
-import math
 from typing import Literal
 
 from torch import Tensor
 
 from hf_hyperbolic import euclidean, lorentz
 from hf_hyperbolic.losses.info_nce import LossOutput, Positives, bidirectional_info_nce
-from hf_hyperbolic.losses.tiled import Masks, tiled_info_nce
+from hf_hyperbolic.losses.tiled import Masks, PairScores, tiled_info_nce
+from hf_hyperbolic.pairwise_angle import AngleFactors, angle_of_factors
 
 # the angle that child -> parent maximises, at the child or at the parent
 UpwardAngle = Literal["alpha", "beta"]
@@ -51,18 +51,23 @@ def angle_loss(
         where: the sum over positives stands; see `multi_positive_info_nce`.
         upward: the angle that child -> parent maximises. The paper's `alpha`, at the child, grows with whatever lies
             nearer the origin; `beta`, at the parent, is the one that ranks well in both directions (docs/recipe.md).
-        tile: rows of pairs at a time, so that no N x N matrix exists; 0 for all at once.
+        tile: rows of pairs at a time, so that no N x N matrix exists; 0 to keep the angles of all for the backward
+            pass, which is faster.
         importance: (N,), see `multi_positive_info_nce`; without a tile.
     """
     if geometry not in ("lorentz", "euclidean"):
         raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
     space = lorentz if geometry == "lorentz" else euclidean
 
-    def scores(rows: slice) -> tuple[Tensor, Tensor | None]:
-        exterior = space.pairwise_exterior_angle(embeds[rows], embeds, curvature)
-        return (math.pi - exterior) / temperature, exterior / temperature if upward == "alpha" else None
+    factors = space.angle_factors(embeds, curvature)
+    if importance is not None:
+        # `pi - ext` and `- ext` have one softmax
+        down = -angle_of_factors(factors, factors) / temperature
+        up = -down if upward == "alpha" else down.T
+        return bidirectional_info_nce(down, up, masks.block(), own_weight, where, importance)
 
-    if tile:
-        return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where)
-    down, up = scores(slice(None))
-    return bidirectional_info_nce(down, down.T if up is None else up, masks.block(), own_weight, where, importance)
+    def exterior(apexes: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> Tensor:
+        return angle_of_factors(AngleFactors(*apexes), AngleFactors(*others))
+
+    scores = PairScores(tuple(factors), exterior, -1, "reverse" if upward == "alpha" else "same")
+    return tiled_info_nce(scores, masks, temperature, own_weight, where, tile)

@@ -6,7 +6,7 @@ from torch import Tensor
 from hf_hyperbolic.lorentz import promote
 from hf_hyperbolic.losses.info_nce import LossOutput, Positives, bidirectional_info_nce
 from hf_hyperbolic.losses.similarity_masks import undirected
-from hf_hyperbolic.losses.tiled import Masks, tiled_info_nce
+from hf_hyperbolic.losses.tiled import Masks, PairScores, tiled_info_nce
 
 CITATION = """@inproceedings{khosla2020supervised,
   title = {Supervised Contrastive Learning},
@@ -34,15 +34,17 @@ def cosine_loss(
         temperature: tau, positive.
         own_weight: see `bidirectional_info_nce`.
         where: the sum over positives stands; see `multi_positive_info_nce`.
-        tile: rows of pairs at a time, so that no N x N matrix exists; 0 for all at once.
+        tile: rows of pairs at a time, so that no N x N matrix exists; 0 to keep the cosines of all for the backward
+            pass, which is faster.
         importance: (N,), see `multi_positive_info_nce`; without a tile.
     """
     unit = F.normalize(promote(embeds)[0], dim=-1)
 
-    def scores(rows: slice) -> tuple[Tensor, None]:
-        return unit[rows] @ unit.T / temperature, None
+    if importance is not None:
+        logits = unit @ unit.T / temperature
+        return bidirectional_info_nce(logits, logits, undirected(masks.block()), own_weight, where, importance)
 
-    if tile:
-        return tiled_info_nce(scores, len(embeds), masks, tile, own_weight, where, directed=False)
-    logits, _ = scores(slice(None))
-    return bidirectional_info_nce(logits, logits, undirected(masks.block()), own_weight, where, importance)
+    def cosine(some: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> Tensor:
+        return some[0] @ others[0].T
+
+    return tiled_info_nce(PairScores((unit,), cosine, 1, "symmetric"), masks, temperature, own_weight, where, tile)

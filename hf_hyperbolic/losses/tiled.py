@@ -1,28 +1,30 @@
-"""Bidirectional InfoNCE tile by tile: the N x N matrices of logits and masks, and their graph, never exist.
+"""Bidirectional InfoNCE over the pairs of a batch, some rows at a time, with its gradient written out.
 
-A tile is some rows against all columns. Its forward pass keeps sums, and for each column the logarithm of a sum over
-its rows; its backward pass computes the tile once more (Chen et al. 2016). Memory grows with N times the rows of a
-tile, and with N times the number of tiles.
+A tile is some rows against all columns. The forward pass takes from each the value of its rows, and for each column the
+logarithm of a sum over those rows; the backward pass, which knows the sums of rows and columns, gives the gradient of
+each tile's scores in a few passes over it, and autograd carries it on to the nodes. A tile is small enough for a
+processor's cache. Either all scores are kept between the passes, or each tile's are computed once more (Chen et al.
+2016): memory then grows with N times the rows of a tile.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, check_own_weight, row_terms
+from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, check_own_weight
 
 if TYPE_CHECKING:  # losses need its blocks, not the readers behind them
     from hf_hyperbolic.data.relations import SparseRelations
 
-# rows of the batch -> (r, N) logits with these rows as parents, and (r, N) with these rows as children, or None where a
-# pair has one logit in both directions
-TileScores = Callable[[slice], tuple[Tensor, Tensor | None]]
-# stands for a logit that is left out; minus infinity would give a column without candidates in a tile a gradient of NaN
-_LEFT_OUT = -1e30
+# a tile has at most about so many pairs: on a CPU what fits its cache, elsewhere what fills the device
+_PAIRS_OF_TILE = {"cpu": 2**18}
+_PAIRS_ELSEWHERE = 2**24
+# but no fewer rows: the gradients of all N nodes are added up tile by tile
+_FEWEST_ROWS = 128
 
 
 class Masks(Protocol):
@@ -42,95 +44,261 @@ class TiledMasks:
         return PairMasks(*self.relations.block(rows, columns))
 
 
+@dataclass(frozen=True)
+class PairScores:
+    """A score of every pair of N nodes, and what the two directions of the loss make of it.
+
+    Attributes:
+        nodes: what the score of a pair is computed of, (N, ...) each.
+        of: rows of `nodes` and all of `nodes` -> (r, N) scores, differentiable once. It must not keep its result for
+            its own backward pass: that is changed in place.
+        sign: of the score of a parent (row) and a child (column): 1, or -1 where a low one means that they are related.
+        upward: child -> parent looks at `"same"` scores, by columns; at `"reverse"` ones: with its sign turned, at the
+            score of the child (row) and the parent (column); or the score is `"symmetric"`, and the reverse of a
+            positive pair no negative (see `undirected`).
+    """
+
+    nodes: tuple[Tensor, ...]
+    of: Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], Tensor]
+    sign: int
+    upward: Literal["same", "reverse", "symmetric"]
+
+
 def tiled_info_nce(
-    scores: TileScores,
-    count: int,
+    scores: PairScores,
     masks: Masks,
-    tile: int,
+    temperature: Tensor | float,
     own_weight: float = 0.0,
     where: Positives = "outside",
-    directed: bool = True,
+    tile: int = 0,
 ) -> LossOutput:
-    """`bidirectional_info_nce` with rows taken `tile` at a time; gradients flow through `scores`.
+    """`bidirectional_info_nce` of scores divided by a temperature; gradients flow to the nodes and the temperature.
+
+    There is no second derivative: asking for one is an error.
 
     Args:
-        scores: gives the logits of some rows; called once forward and once more backward.
-        count: N, the nodes of the batch.
-        masks: relations among them.
-        tile: rows at a time, at least 1.
+        scores: of the pairs.
+        masks: relations among the nodes.
+        temperature: tau, positive.
         own_weight: see `bidirectional_info_nce`.
         where: see `multi_positive_info_nce`.
-        directed: False for a score that is the same in both directions, see `undirected`.
+        tile: at most so many rows are held at a time; 0 to keep the scores of all pairs.
 
     Raises:
-        ValueError: `tile` is less than 1, or `own_weight` lies outside [0, 1].
+        ValueError: `tile` is negative, or `own_weight` lies outside [0, 1].
     """
-    if tile < 1:
+    if tile < 0:
         raise ValueError(f"a tile needs at least 1 row, got {tile}")
     check_own_weight(own_weight)
-    shares = [share for share in (1 - own_weight, own_weight) if share]
-
-    def parts(block: PairMasks) -> list[tuple[Tensor, Tensor]]:
-        """Positives and candidates of each share: all relatives, those of one image."""
-        both = [(block.own | block.cross, ~block.ignored), (block.own, ~(block.ignored | block.cross))]
-        return [part for part, share in zip(both, (1 - own_weight, own_weight), strict=True) if share]
-
-    def terms(rows: slice) -> tuple[Tensor, Tensor]:
-        """Sums over rows (P, 2) or of columns (P, 3, N), for each of P shares, of either direction."""
-        logits, of_children = scores(rows)
-        mine = masks.block(rows)
-        if of_children is not None or not directed:
-            reverse = _transposed(masks.block(slice(None), rows))
-        if not directed:
-            related = mine.own | mine.cross
-            mine = PairMasks(mine.own, mine.cross, mine.ignored | ((reverse.own | reverse.cross) & ~related))
-        down = torch.stack([_over_rows(logits, *part, where) for part in parts(mine)])
-        if of_children is not None:
-            return down, torch.stack([_over_rows(of_children, *part, where) for part in parts(reverse)])
-        # one tensor is kept: many small ones, each where a large one was, would leave no room for the next large one
-        return down, torch.stack([_over_columns(logits, *part, where) for part in parts(mine)])
-
-    found = [
-        checkpoint(terms, slice(start, min(start + tile, count)), use_reentrant=False, preserve_rng_state=False)
-        for start in range(0, count, tile)
-    ]
-
-    def direction(number: int) -> Tensor:
-        of_shares = torch.stack([sums[number] for sums in found], dim=1)
-        return torch.stack([share * _mean(sums, where) for share, sums in zip(shares, of_shares, strict=True)]).sum()
-
-    down, up = direction(0), direction(1)
+    down, up = _Loss.apply(_Work(scores, masks, own_weight, where, tile), temperature, *scores.nodes)
     return LossOutput(loss=down + up, parent_to_child=down, child_to_parent=up)
 
 
-def _over_rows(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> Tensor:
-    """(2,) of rows that are whole: the sum of their values, and how many have one."""
-    per_row, rows = row_terms(logits, positives, candidates, where)
-    return torch.stack([per_row.sum(), rows.sum().to(logits.dtype)])
+@dataclass(frozen=True)
+class _Share:
+    """A part of the loss: (r, N) positives and what is left out, of all relatives or of those of one image alone."""
+
+    weight: float
+    positives: Tensor
+    left_out: Tensor
 
 
-def _over_columns(logits: Tensor, positives: Tensor, candidates: Tensor, where: Positives) -> Tensor:
-    """(3, N) of columns in part: log of the sum over candidates, what the positives give, and their number."""
-    among = logits.masked_fill(~candidates, _LEFT_OUT).logsumexp(0)
+@dataclass
+class _Sums:
+    """What one direction of one share is made of, for each of the N nodes in the role of its anchor.
+
+    Attributes:
+        among: (N,) log of the sum over candidates, infinite for a node without a positive.
+        given: (N,) mean of the positives' logits, or the logarithm of their sum; 0 without one.
+        positives: (N,) how many there are.
+        used: 0-d, how many nodes have one, at least 1.
+    """
+
+    among: Tensor
+    given: Tensor
+    positives: Tensor
+    used: Tensor
+
+    @classmethod
+    def of(cls, among: Tensor, given: Tensor, positives: Tensor, where: Positives) -> "_Sums":
+        has_one = positives > 0
+        if where == "outside":
+            given = given / positives.clamp(min=1)
+        return cls(
+            among.masked_fill(~has_one, math.inf),
+            given.masked_fill(~has_one, 0.0 if where == "outside" else math.inf),
+            positives,
+            has_one.sum().clamp(min=1),
+        )
+
+    def rows(self, rows: slice) -> "_Sums":
+        """Of some nodes, to be set against the (r, N) pairs of which they are the rows."""
+        return _Sums(self.among[rows, None], self.given[rows, None], self.positives[rows, None], self.used)
+
+    def value(self) -> Tensor:
+        """0-d, the mean over the nodes that have a positive."""
+        has_one = self.positives > 0
+        return (self.among - self.given).masked_fill(~has_one, 0.0).sum() / self.used
+
+
+class _Work:
+    """One loss: how its tiles are made and what is known of them after the forward pass."""
+
+    def __init__(self, scores: PairScores, masks: Masks, own_weight: float, where: Positives, tile: int) -> None:
+        self.scores, self.masks, self.where = scores, masks, where
+        self.count = len(scores.nodes[0])
+        self.weights = {"all": 1 - own_weight, "own": own_weight}
+        self.keeps = not tile
+        pairs = _PAIRS_OF_TILE.get(scores.nodes[0].device.type, _PAIRS_ELSEWHERE)
+        self.rows = max(_FEWEST_ROWS, pairs // max(1, self.count))
+        if tile:
+            self.rows = min(self.rows, tile)
+
+    def tiles(self) -> Iterator[slice]:
+        for start in range(0, self.count, self.rows):
+            yield slice(start, min(start + self.rows, self.count))
+
+    def shares(self, rows: slice) -> tuple[list[_Share], list[_Share]]:
+        """Of a tile's rows as parents; and as children, where these are rows of their own."""
+        mine, reverse = self.masks.block(rows), None
+        if self.scores.upward != "same":
+            other = self.masks.block(slice(None), rows)
+            reverse = PairMasks(other.own.T, other.cross.T, other.ignored.T)
+        if self.scores.upward == "symmetric":
+            assert reverse is not None
+            related = mine.own | mine.cross
+            mine = PairMasks(mine.own, mine.cross, mine.ignored | ((reverse.own | reverse.cross) & ~related))
+        return self._parts(mine), [] if self.scores.upward != "reverse" or reverse is None else self._parts(reverse)
+
+    def _parts(self, block: PairMasks) -> list[_Share]:
+        parts = []
+        if self.weights["all"]:
+            parts.append(_Share(self.weights["all"], block.own | block.cross, block.ignored))
+        if self.weights["own"]:
+            parts.append(_Share(self.weights["own"], block.own, block.ignored | block.cross))
+        return parts
+
+    def score(self, rows: slice, nodes: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+        """(r, N) scores of a tile with the graph from new leaves: rows of each of the nodes, then all of each."""
+        with torch.enable_grad():
+            leaves = [node.detach().requires_grad_() for node in (*(node[rows] for node in nodes), *nodes)]
+            return self.scores.of(tuple(leaves[: len(nodes)]), tuple(leaves[len(nodes) :])), leaves
+
+
+class _Loss(torch.autograd.Function):
+    """(down, up), 0-d each, of a `_Work`, a temperature and the nodes."""
+
+    @staticmethod
+    def forward(ctx: Any, work: _Work, temperature: Tensor | float, *nodes: Tensor) -> tuple[Tensor, Tensor]:
+        factor = work.scores.sign / temperature
+        keeps = work.keeps and any(ctx.needs_input_grad)
+        kept, of_rows, of_columns = [], [], []
+        for rows in work.tiles():
+            if keeps:
+                found, leaves = work.score(rows, nodes)
+            else:
+                found = work.scores.of(tuple(node[rows] for node in nodes), nodes)
+            logits = found.detach().mul_(factor)
+            mine, reverse = work.shares(rows)
+            of_rows.append([_over(logits, share, work.where, 1) for share in mine])
+            if reverse:
+                logits = logits.neg() if keeps else logits.neg_()
+                of_columns.append([_over(logits, share, work.where, 1) for share in reverse])
+            else:
+                of_columns.append([_over(logits, share, work.where, 0) for share in mine])
+            if keeps:
+                kept.append((found, leaves, mine, reverse))
+        down = _whole(of_rows, True, work.where)
+        up = _whole(of_columns, work.scores.upward == "reverse", work.where)
+        ctx.work, ctx.kept, ctx.sums = work, kept, (down, up)
+        tau = temperature if isinstance(temperature, Tensor) else None
+        ctx.save_for_backward(tau, *nodes)
+        ctx.temperature = None if tau is not None else temperature
+        weights = [weight for weight in work.weights.values() if weight]
+        values = [
+            sum((weight * sums.value() for weight, sums in zip(weights, direction, strict=True)), logits.new_zeros(()))
+            for direction in (down, up)
+        ]
+        return values[0], values[1]
+
+    @staticmethod
+    def backward(ctx: Any, of_down: Tensor, of_up: Tensor) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "this loss has a first derivative alone (create_graph=True asks for more): bidirectional_info_nce on "
+                "logits of your own has them all"
+            )
+        work: _Work = ctx.work
+        tau, *nodes = ctx.saved_tensors
+        temperature = ctx.temperature if tau is None else tau
+        factor = work.scores.sign / temperature
+        down, up = ctx.sums
+        gradients = [torch.zeros_like(node) for node in nodes]
+        of_temperature = torch.zeros_like(of_down)
+        reverses = work.scores.upward == "reverse"
+        for number, rows in enumerate(work.tiles()):
+            if ctx.kept:
+                found, leaves, mine, reverse = ctx.kept[number]
+                ctx.kept[number] = None  # its memory is free once this tile is done
+                logits = found.detach()
+            else:
+                found, leaves = work.score(rows, tuple(nodes))
+                mine, reverse = work.shares(rows)
+                logits = found.detach().mul_(factor)
+            gradient = torch.zeros_like(logits)
+            for share, sums in zip(mine, down, strict=True):
+                _add(gradient, logits, share, sums.rows(rows), share.weight * of_down, work.where)
+            if reverses:
+                turned, of_turned = -logits, torch.zeros_like(logits)
+                for share, sums in zip(reverse, up, strict=True):
+                    _add(of_turned, turned, share, sums.rows(rows), share.weight * of_up, work.where)
+                gradient.sub_(of_turned)
+            else:
+                for share, sums in zip(mine, up, strict=True):
+                    _add(gradient, logits, share, sums, share.weight * of_up, work.where)
+            if ctx.needs_input_grad[1]:
+                of_temperature -= torch.dot(gradient.view(-1), logits.view(-1)) / temperature
+            gradient.mul_(factor)
+            for place, part in enumerate(torch.autograd.grad(found, leaves, gradient, allow_unused=True)):
+                if part is not None:
+                    whole = gradients[place % len(nodes)]
+                    (whole[rows] if place < len(nodes) else whole).add_(part)
+        return None, of_temperature if ctx.needs_input_grad[1] else None, *gradients
+
+
+def _over(logits: Tensor, share: _Share, where: Positives, dim: int) -> Tensor:
+    """(3, r) of rows, with `dim=1`, or (3, N) of columns in part, with `dim=0`.
+
+    The log of the sum over candidates, what the positives give, and their number.
+    """
+    among = logits.masked_fill(share.left_out, -math.inf).logsumexp(dim)
     if where == "inside":
-        given = logits.masked_fill(~positives, _LEFT_OUT).logsumexp(0)
+        given = logits.masked_fill(~share.positives, -math.inf).logsumexp(dim)
     else:
-        given = logits.masked_fill(~positives, 0.0).sum(0)
-    return torch.stack([among, given, positives.sum(0).to(logits.dtype)])
+        given = (logits * share.positives).sum(dim)
+    return torch.stack([among, given, share.positives.sum(dim).to(logits.dtype)])
 
 
-def _mean(tiles: Tensor, where: Positives) -> Tensor:
-    """0-d InfoNCE, the mean over what has a positive, from the (T, 2) or (T, 3, N) sums of T tiles."""
-    if tiles.ndim == 2:
-        total, used = tiles.sum(0)
-        return -total / used.clamp(min=1)
-    among, given, positives = tiles.unbind(1)
-    number = positives.sum(0)
-    has_one = number > 0
-    mean = given.logsumexp(0) if where == "inside" else given.sum(0) / number.clamp(min=1)
-    per_column = (mean - among.logsumexp(0)).masked_fill(~has_one, 0.0)
-    return -per_column.sum() / has_one.sum().clamp(min=1)
+def _whole(tiles: list[list[Tensor]], of_rows: bool, where: Positives) -> list[_Sums]:
+    """For each share, what (3, r) of rows or (3, N) of columns of every tile come to."""
+    shares = []
+    for of_share in zip(*tiles, strict=True):
+        if of_rows:
+            among, given, positives = torch.cat(of_share, dim=1)
+        else:
+            stacked = torch.stack(of_share)
+            among, positives = stacked[:, 0].logsumexp(0), stacked[:, 2].sum(0)
+            given = stacked[:, 1].sum(0) if where == "outside" else stacked[:, 1].logsumexp(0)
+        shares.append(_Sums.of(among, given, positives, where))
+    return shares
 
 
-def _transposed(masks: PairMasks) -> PairMasks:
-    return PairMasks(masks.own.T, masks.cross.T, masks.ignored.T)
+def _add(gradient: Tensor, logits: Tensor, share: _Share, sums: _Sums, upstream: Tensor, where: Positives) -> None:
+    """Adds to the gradient of a tile's logits what comes of its anchors: all columns, or its `_Sums.rows`."""
+    scale = upstream / sums.used
+    # softmax over the candidates; an anchor without positives has an infinite sum, and so none
+    gradient.addcmul_(logits.masked_fill(share.left_out, -math.inf).sub_(sums.among).exp_(), scale)
+    if where == "inside":
+        gradient.addcmul_(logits.masked_fill(~share.positives, -math.inf).sub_(sums.given).exp_(), scale, value=-1)
+    else:
+        gradient.addcmul_(share.positives.to(logits.dtype), scale / sums.positives.clamp(min=1), value=-1)

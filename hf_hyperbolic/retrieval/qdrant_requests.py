@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hf_hyperbolic.lorentz import MIN_NORM, MIN_PAIRWISE_SINE_SQUARED
+from hf_hyperbolic.lorentz import MIN_NORM
+from hf_hyperbolic.pairwise_angle import MIN_PAIRWISE_SINE_SQUARED
 from hf_hyperbolic.ranking_scores import apex_is_query
 from hf_hyperbolic.retrieval.measures import AT_PARENT, SIMILARITY_SHARE
 

@@ -28,7 +28,7 @@ NAME = "me/model"
 FILES = {
     "README.md", "arguments.json", "config.json", "preprocessor_config.json", "model.safetensors",
     "modeling_hyperbolic_clip.py", "configuration_hyperbolic_clip.py", "lorentz.py", "euclidean.py",
-    "vision_backbone.py", "figures/training.png", "figures/poincare_disk.png",
+    "pairwise_angle.py", "vision_backbone.py", "figures/training.png", "figures/poincare_disk.png",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The tiled loss against the dense one: value, gradients, and that no matrix of pairs is made."""
+"""The losses over tiles against autograd of the dense formula: value, gradients, and what is held of the pairs."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hf_hyperbolic import euclidean, lorentz
 from hf_hyperbolic.data.relations import SparseRelations
 from hf_hyperbolic.losses import PairMasks, TiledMasks, angle_loss, cosine_loss
+from hf_hyperbolic.losses import tiled as module
+from hf_hyperbolic.losses.info_nce import bidirectional_info_nce
+from hf_hyperbolic.losses.similarity_masks import undirected
 
 LOSSES = ("lorentz alpha", "lorentz beta", "euclidean alpha", "euclidean beta", "cosine")
 
@@ -20,12 +24,28 @@ def loss_of(kind, embeds, masks, curvature, temperature, own_weight, where="outs
     return angle_loss(embeds, masks, curvature, temperature, geometry, own_weight, where, upward, tile)
 
 
-def values_and_gradients(kind, embeds, masks, **settings):
+def by_autograd(kind, embeds, masks, curvature, temperature, own_weight, where):
+    """All pairs at once, by the elementwise geometry and the plain loss."""
+    if kind == "cosine":
+        logits = torch.nn.functional.cosine_similarity(embeds[:, None], embeds[None], dim=-1) / temperature
+        return bidirectional_info_nce(logits, logits, undirected(masks), own_weight, where)
+    geometry, upward = kind.split()
+    space = lorentz if geometry == "lorentz" else euclidean
+    # the angle of a point towards itself is undefined: there another point stands
+    others = embeds[None] + torch.eye(len(embeds), dtype=embeds.dtype)[..., None]
+    exterior = space.exterior_angle(embeds[:, None], others, curvature)
+    down = (torch.pi - exterior) / temperature
+    return bidirectional_info_nce(
+        down, exterior / temperature if upward == "alpha" else down.T, masks, own_weight, where
+    )
+
+
+def values_and_gradients(kind, embeds, masks, compute=loss_of, output="loss", **settings):
     leaves = [embeds.clone(), torch.tensor(0.7, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)]
     for leaf in leaves:
         leaf.requires_grad_()
-    found = loss_of(kind, leaves[0], masks, leaves[1], leaves[2], **settings)
-    gradients = torch.autograd.grad(found.loss, leaves, allow_unused=True, materialize_grads=True)
+    found = compute(kind, leaves[0], masks, leaves[1], leaves[2], **settings)
+    gradients = torch.autograd.grad(getattr(found, output), leaves, allow_unused=True, materialize_grads=True)
     return [found.loss.detach(), found.parent_to_child.detach(), found.child_to_parent.detach(), *gradients]
 
 
@@ -53,22 +73,53 @@ def random_relations(n, seed, cross_parents="scene", images=4, classes=5):
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.integers(2, 13),
-    tile=st.integers(1, 15),
+    tile=st.integers(0, 15),
     seed=st.integers(0, 10_000),
     kind=st.sampled_from(LOSSES),
     own_weight=st.sampled_from([0.0, 0.75, 1.0]),
     where=st.sampled_from(["outside", "inside"]),
     cross_parents=st.sampled_from(["scene", "all", "none"]),
+    output=st.sampled_from(["loss", "parent_to_child", "child_to_parent"]),
 )
-def test_tiles_give_the_loss_and_the_gradients_of_the_whole(n, tile, seed, kind, own_weight, where, cross_parents):
+def test_tiles_give_the_loss_and_the_gradients_of_autograd(
+    n, tile, seed, kind, own_weight, where, cross_parents, output
+):
     relations = random_relations(n, seed, cross_parents)
     embeds = torch.randn(n, 4, dtype=torch.float64, generator=torch.manual_seed(seed))
     dense = PairMasks.from_relations(relations.dense())
-    expected = values_and_gradients(kind, embeds, dense, own_weight=own_weight, where=where)
+    expected = values_and_gradients(kind, embeds, dense, by_autograd, output, own_weight=own_weight, where=where)
     for masks in (TiledMasks(relations), dense):
-        found = values_and_gradients(kind, embeds, masks, own_weight=own_weight, where=where, tile=tile)
+        found = values_and_gradients(kind, embeds, masks, output=output, own_weight=own_weight, where=where, tile=tile)
         for value, wanted in zip(found, expected, strict=True):
             torch.testing.assert_close(value, wanted, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("tile", [0, 5])
+def test_scores_are_kept_tile_by_tile_too(kind, tile, monkeypatch):
+    # a batch of a test would be one tile
+    monkeypatch.setattr(module, "_PAIRS_OF_TILE", {"cpu": 1})
+    monkeypatch.setattr(module, "_FEWEST_ROWS", 3)
+    relations = random_relations(13, 3, "all")
+    embeds = torch.randn(13, 4, dtype=torch.float64, generator=torch.manual_seed(3))
+    dense = PairMasks.from_relations(relations.dense())
+    expected = values_and_gradients(kind, embeds, dense, by_autograd, own_weight=0.4, where="outside")
+    found = values_and_gradients(kind, embeds, TiledMasks(relations), own_weight=0.4, tile=tile)
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, wanted, rtol=1e-8, atol=1e-8)
+
+
+def test_a_small_temperature_in_float32_neither_overflows_nor_vanishes():
+    relations = random_relations(13, 3, "all")
+    embeds = torch.randn(13, 4, generator=torch.manual_seed(3))
+    masks = PairMasks.from_relations(relations.dense())
+    single, double = [], []
+    for dtype, found in ((torch.float32, single), (torch.float64, double)):
+        leaf = embeds.to(dtype, copy=True).requires_grad_()
+        loss = angle_loss(leaf, masks, 1.0, 0.005, own_weight=0.5, upward="beta").loss
+        found.extend([loss.detach().double(), torch.autograd.grad(loss, leaf)[0].double()])
+    torch.testing.assert_close(single, double, rtol=1e-3, atol=1e-2)
+    assert double[1].abs().max() > 1
 
 
 def test_the_relations_of_these_tests_are_not_vacuous():
@@ -125,6 +176,13 @@ def test_without_any_pair_the_loss_is_zero_and_carries_a_gradient():
     found.loss.backward()
     assert found.loss.item() == 0
     assert torch.equal(embeds.grad, torch.zeros(3, 2))
+
+
+def test_a_second_derivative_is_refused():
+    embeds = torch.randn(4, 2, requires_grad=True)
+    loss = angle_loss(embeds, TiledMasks(random_relations(4, 0)), 1.0, 0.1).loss
+    with pytest.raises(RuntimeError, match="first derivative alone"):
+        torch.autograd.grad(loss, embeds, create_graph=True)
 
 
 def test_bad_tiles_and_weights_are_refused():
