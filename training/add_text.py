@@ -30,6 +30,7 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.class_phrases import ClassPhrases, read_aliases
 from hf_hyperbolic.training.optimisation import learning_rate_factor
 from hf_hyperbolic.training.sources import load_split
+from hf_hyperbolic.training.speed import adamw
 from hf_hyperbolic.training.systems import System, is_run, pretrained
 from hf_hyperbolic.training.text_arguments import TextArguments
 from hf_hyperbolic.training.text_fitting import load_sound_split, name_batches, text_parameter_groups
@@ -70,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         model, args.learning_rate, args.learning_rate if args.text in FROM_SCRATCH else args.backbone_learning_rate,
         args.weight_decay,
     )  # fmt: skip
-    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
+    optimizer = adamw(groups, device, lr=args.learning_rate)
     curvature = model.curvature.detach()
     started = time.time()
     model.train()

@@ -25,7 +25,7 @@ from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import worker_settings
-from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
@@ -39,6 +39,7 @@ from hf_hyperbolic.training.pretraining import (
 from hf_hyperbolic.training.processes import make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.speed import adamw, speed_up
 from hf_hyperbolic.training.step_guard import StepGuard
 
 
@@ -81,7 +82,9 @@ def main(argv: list[str] | None = None) -> None:
     processor = build_processor(args)
     mean, std = processor.image_mean, processor.image_std
     groups = parameter_groups(model, args.learning_rate, None, args.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate)
+    for line in speed_up(model.backbone, args):
+        accelerator.print(line)
+    optimizer = adamw(groups, accelerator.device, lr=args.learning_rate)
     # convolutions are about 1.2 times faster so, on a CPU too
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     prepared, optimizer = accelerator.prepare(model, optimizer)
@@ -137,15 +140,15 @@ def main(argv: list[str] | None = None) -> None:
             )
         pixels = normalise(two_views(batch, crops, args, progress.step), mean, std)
         guard.before()
+        nodes, counts = gather_nodes(batch["nodes"], accelerator.device)
         with accelerator.autocast():
             projections = prepared(pixels.contiguous(memory_format=torch.channels_last))
         views = torch.cat(projections.chunk(2), dim=1)
-        views, nodes = gather_embeddings(views, torch.as_tensor(batch["nodes"], device=views.device))
-        first, second = views.chunk(2, dim=1)
+        first, second = gather_embeddings(views, counts).chunk(2, dim=1)
         if args.objective == "vicreg":
             loss = vicreg_loss(first, second)
         else:
-            shared = overlapping(hierarchy, nodes.cpu().numpy(), args.context)
+            shared = overlapping(hierarchy, nodes, args.context)
             loss = nt_xent_loss(first, second, args.temperature, torch.from_numpy(shared).to(views.device))
         accelerator.backward(loss)
         length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm or math.inf)

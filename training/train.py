@@ -30,7 +30,7 @@ from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_name
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.fine_tuning import check_sharded, feed_of_features, restrict_training
-from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features
 from hf_hyperbolic.training.lora import ADAPTER, merged_weights, save_adapters
@@ -42,6 +42,7 @@ from hf_hyperbolic.training.processes import make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sharding import Sharding
 from hf_hyperbolic.training.sources import check_two_splits, load_split
+from hf_hyperbolic.training.speed import adamw, speed_up
 from hf_hyperbolic.training.step_guard import StepGuard
 from hf_hyperbolic.training.text_tower import ClassNames, add_text_tower
 from hf_hyperbolic.training.trackers import start_trackers, track_retrieval, trackers_asked_for
@@ -99,12 +100,13 @@ def main(argv: list[str] | None = None) -> None:
         phrases = ClassPhrases((train_split or val_split).hierarchy.class_names)
         model, tokenizer = add_text_tower(model, args.text, phrases.every())
         class_names = ClassNames(phrases, tokenizer, model)
-    for line in restrict_training(model, args):
+    for line in (*restrict_training(model, args), *speed_up(model.backbone, args)):
         accelerator.print(line)
     processor = build_processor(args)
     mean, std = processor.image_mean, processor.image_std
-    optimizer = torch.optim.AdamW(
+    optimizer = adamw(
         parameter_groups(model, args.learning_rate, args.backbone_learning_rate, args.weight_decay, args.layer_decay),
+        accelerator.device,
         lr=args.learning_rate,
         betas=(args.adam_beta1, args.adam_beta2),
     )
@@ -187,6 +189,7 @@ def main(argv: list[str] | None = None) -> None:
             broken.add(message)
             bar.write(f"skipped {message}")
         guard.before()
+        nodes, counts = gather_nodes(batch["nodes"], accelerator.device)
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
         names = None
         with accelerator.autocast():
@@ -195,8 +198,9 @@ def main(argv: list[str] | None = None) -> None:
                 embeds, names = embed_crops_and_names(prepared, crops, tokens, mean, std)
             else:
                 embeds = cache.embed(crops) if cache else embed(crops)
-        embeds, nodes = gather_embeddings(embeds, torch.as_tensor(batch["nodes"], device=embeds.device))
-        relations, is_scene = feed.relations(batch, nodes.cpu().numpy())
+        embeds = gather_embeddings(embeds, counts)
+        # on a GPU this runs while the crops are embedded
+        relations, is_scene = feed.relations(batch, nodes)
         if not len(relations.own):
             raise SystemExit(
                 f"step {progress.step} has no pair to learn from: {len(broken)} images could not be read so far. Check "

@@ -51,7 +51,7 @@ def check_sharded(args: TrainArguments, sharded: bool) -> None:
         ValueError: something is asked for that needs all weights in one process, and they are shared out (FSDP2).
     """
     # none of them was tried so
-    for name in ("lora_rank", "ema_decay", "cache_features", "text_weight"):
+    for name in ("lora_rank", "ema_decay", "cache_features", "text_weight", "torch_compile"):
         if sharded and getattr(args, name):
             raise ValueError(f"--{name} does not go with FSDP2, which shares the weights out: train with DDP")
 

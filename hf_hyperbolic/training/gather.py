@@ -1,5 +1,8 @@
 """Embeddings of all processes, with the gradient of one process."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -13,29 +16,52 @@ class _AllGather(torch.autograd.Function):
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+        return torch.stack(parts)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
         grad = grad.contiguous()
         dist.all_reduce(grad)
-        return grad.chunk(dist.get_world_size())[dist.get_rank()]
+        return grad[dist.get_rank()]
 
 
-def gather_embeddings(embeds: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, D) embeddings and (n,) node numbers of this process -> those of all processes, in order of rank.
+def gather_nodes(nodes: Sequence[int] | np.ndarray, device: torch.device) -> tuple[np.ndarray, list[int]]:
+    """(n,) node numbers of this process -> those of all, in order of rank, and how many each process has.
 
-    Processes may hold different numbers of rows. Without a process group it gives back what it got.
+    It comes before the forward pass: what follows from the nodes is computed while a device embeds.
+
+    Args:
+        nodes: of this process, perhaps none.
+        device: whose process group is asked.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return embeds, nodes
-    longest = torch.tensor([len(nodes)], device=embeds.device)
-    dist.all_reduce(longest, op=dist.ReduceOp.MAX)
-    pad = int(longest) - len(nodes)
-    padded = torch.cat([embeds, embeds.new_zeros(pad, embeds.shape[1])])
-    numbers = torch.cat([nodes, nodes.new_full((pad,), -1)])
-    everyone = [torch.empty_like(numbers) for _ in range(dist.get_world_size())]
-    dist.all_gather(everyone, numbers)
-    all_nodes = torch.cat(everyone)
-    real = all_nodes >= 0
-    return _AllGather.apply(padded)[real], all_nodes[real]
+    own = np.asarray(nodes, dtype=np.int64)
+    if _alone():
+        return own, [len(own)]
+    counts = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=device)
+    counts[dist.get_rank()] = len(own)
+    dist.all_reduce(counts)
+    shares = counts.tolist()
+    padded = torch.zeros(max(shares), dtype=torch.int64, device=device)
+    padded[: len(own)] = torch.from_numpy(own)
+    everyone = [torch.empty_like(padded) for _ in shares]
+    dist.all_gather(everyone, padded)
+    return np.concatenate([part[:n].cpu().numpy() for part, n in zip(everyone, shares, strict=True)]), shares
+
+
+def gather_embeddings(embeds: Tensor, counts: Sequence[int]) -> Tensor:
+    """(n, D) embeddings of this process -> (sum of `counts`, D) of all, in order of rank.
+
+    Without a process group it gives back what it got.
+
+    Args:
+        embeds: of this process.
+        counts: rows that each process has, see `gather_nodes`.
+    """
+    if _alone():
+        return embeds
+    padded = torch.cat([embeds, embeds.new_zeros(max(counts) - len(embeds), embeds.shape[1])])
+    return torch.cat([part[:n] for part, n in zip(_AllGather.apply(padded), counts, strict=True)])
+
+
+def _alone() -> bool:
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1

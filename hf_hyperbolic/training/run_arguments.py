@@ -17,13 +17,13 @@ MAY_CHANGE = {
     "output_dir", "scenes_dir", "learning_rate", "backbone_learning_rate", "max_grad_norm", "max_steps", "num_workers",
     "image_cache_gb", "logging_steps", "eval_steps", "eval_images", "keep_checkpoints", "resume", "cpu",
     "mixed_precision", "children_measure", "parents_measure", "loss_tile", "micro_batch_size", "features_dir",
-    "report_to", "worker_timeout", "process_timeout", "max_skipped_steps",
+    "report_to", "worker_timeout", "process_timeout", "max_skipped_steps", "torch_compile", "gradient_checkpointing",
 }  # fmt: skip
 
 # what has no part in the result of a run
 IMMATERIAL = {
     "output_dir", "scenes_dir", "num_workers", "image_cache_gb", "logging_steps", "keep_checkpoints", "resume",
-    "features_dir", "report_to", "worker_timeout", "process_timeout",
+    "features_dir", "report_to", "worker_timeout", "process_timeout", "torch_compile", "gradient_checkpointing",
 }  # fmt: skip
 
 
@@ -86,6 +86,14 @@ class RunArguments:
     max_grad_norm: float = field(default=1.0, metadata={"help": "clip the gradient's norm; 0 for no clipping"})
     mixed_precision: str = field(
         default="auto", metadata={"help": "no, bf16, fp16, or auto: bf16 where the device multiplies it natively"}
+    )
+
+    torch_compile: bool = field(
+        default=False, metadata={"help": "compile the backbone: slow first steps, faster ones after, most on a GPU"}
+    )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata={"help": "keep no activations within the backbone's blocks: less memory, about a third more time"},
     )
 
     # bookkeeping

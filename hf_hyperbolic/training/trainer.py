@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 from torch.utils.data import DataLoader, Dataset
@@ -18,11 +17,12 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.feeds import TableFeed
-from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.sources import Split
+from hf_hyperbolic.training.speed import adamw, speed_up
 from hf_hyperbolic.training.validation import Validation
 
 # what the loop of training/train.py does itself
@@ -128,6 +128,7 @@ class HierarchyTrainer(Trainer):
         self._parts: dict[str, float] = {}
         cache = int(settings.image_cache_gb * 2**30)
         self._validation = Validation(val, settings, self._mean, self._std, cache) if val is not None else None
+        speed_up(model.backbone, settings)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
         super().__init__(
             model=model,
@@ -164,9 +165,9 @@ class HierarchyTrainer(Trainer):
             ValueError: there is no pair in it, as where no image can be read.
         """
         crops = inputs["pixel_values"]
-        embeds = embed_crops(model, crops, self._mean, self._std)
-        embeds, nodes = gather_embeddings(embeds, torch.as_tensor(inputs["nodes"], device=embeds.device))
-        relations, is_scene = self._feed.relations(inputs, np.asarray(nodes.cpu()))
+        nodes, counts = gather_nodes(inputs["nodes"], crops.device)
+        embeds = gather_embeddings(embed_crops(model, crops, self._mean, self._std), counts)
+        relations, is_scene = self._feed.relations(inputs, nodes)
         if not len(relations.own):
             raise ValueError(f"a batch has no pair to learn from: {'; '.join(inputs['broken'][:3])}")
         relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
@@ -186,7 +187,7 @@ class HierarchyTrainer(Trainer):
             )
             for group in groups:
                 group["lr"] = group["peak"]
-            self.optimizer = torch.optim.AdamW(groups, betas=(own.adam_beta1, own.adam_beta2))
+            self.optimizer = adamw(groups, self.args.device, betas=(own.adam_beta1, own.adam_beta2))
         return self.optimizer
 
     def create_scheduler(

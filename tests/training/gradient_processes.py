@@ -22,7 +22,7 @@ from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import freeze_unused
 from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
-from hf_hyperbolic.training.gather import gather_embeddings
+from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.sharding import Sharding
@@ -107,6 +107,8 @@ def step(
 
     start = sum(shares[: accelerator.process_index])
     mine = torch.arange(start, start + shares[accelerator.process_index])
+    nodes, counts = gather_nodes(mine.numpy(), accelerator.device)
+    assert nodes.tolist() == list(range(COUNT))
     cache = (
         GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
     )
@@ -115,8 +117,7 @@ def step(
         embeds, names = embed_crops_and_names(prepared, crops()[mine], tokens(), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
     else:
         embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
-    embeds, nodes = gather_embeddings(embeds, mine)
-    assert nodes.tolist() == list(range(COUNT))
+    embeds = gather_embeddings(embeds, counts)
     related = relations()
     masks = TiledMasks(related) if loss_tile else PairMasks(*related.block())
     loss, _ = objective(model, embeds, masks, args, related.categories, related.labels == -1, names)
