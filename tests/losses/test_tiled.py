@@ -109,6 +109,22 @@ def test_scores_are_kept_tile_by_tile_too(kind, tile, monkeypatch):
         torch.testing.assert_close(value, wanted, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("tile", [0, 100])
+def test_a_gpu_gives_what_double_precision_does(kind, tile, monkeypatch):
+    monkeypatch.setattr(module, "_PAIRS_ELSEWHERE", 2**16)
+    relations = random_relations(300, 3, images=40)
+    embeds = torch.randn(300, 16, generator=torch.manual_seed(3)) / 3
+    found = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", torch.float32)):
+        leaf = embeds.to(device, dtype).requires_grad_()
+        masks = TiledMasks(relations.to(device))
+        loss = loss_of(kind, leaf, masks, 1.0, 0.2, 0.75, tile=tile).loss
+        found.append([loss.detach().cpu().double(), torch.autograd.grad(loss, leaf)[0].cpu().double()])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-6)
+
+
 def test_a_small_temperature_in_float32_neither_overflows_nor_vanishes():
     relations = random_relations(13, 3, "all")
     embeds = torch.randn(13, 4, generator=torch.manual_seed(3))

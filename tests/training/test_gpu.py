@@ -1,0 +1,70 @@
+"""What only a GPU can show: runs in half precision there, and that their models are at home on a CPU again."""
+
+import json
+
+import pytest
+import torch
+from conftest import SMALL, run_script
+from transformers import AutoModel
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+
+ON_GPU = SMALL[: SMALL.index("--cpu")]
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["--mixed_precision", "fp16"],
+        ["--micro_batch_size", "5", "--loss_tile", "4"],
+        ["--gradient_checkpointing", "true", "--torch_compile", "true", "--ema_decay", "0.9"],
+    ],
+    ids=["bf16", "fp16", "in parts", "compiled"],
+)
+def test_a_run_on_a_gpu_learns_and_its_model_loads_anywhere(settings, data, backbones, tmp_path):
+    output = tmp_path / "run"
+    printed = run_script(
+        *ON_GPU,
+        "--data",
+        data,
+        "--backbone",
+        backbones / "clip",
+        "--output_dir",
+        output,
+        "--num_workers",
+        "2",
+        *settings,
+    )
+    assert f"on cuda, mixed precision {'fp16' if 'fp16' in settings else 'bf16'}" in printed
+    assert len(losses(output)) == 8
+    assert all(loss < 100 for loss in losses(output))
+    model = AutoModel.from_pretrained(output / "final", trust_remote_code=True)
+    assert model(pixel_values=torch.randn(2, 3, 32, 32)).embeds.isfinite().all()
+
+
+def test_a_run_goes_on_on_a_gpu_and_on_a_cpu(data, backbones, tmp_path):
+    output = tmp_path / "run"
+    common = ["--data", data, "--backbone", backbones / "clip", "--output_dir", output]
+    run_script(*ON_GPU, *common, "--max_steps", "4")
+    run_script(*ON_GPU, *common, "--resume", "true", "--max_steps", "6")
+    run_script(*SMALL, *common, "--resume", "true")
+    assert len(losses(output)) == 8
+
+
+def test_parts_of_a_batch_give_the_losses_of_the_whole(data, backbones, tmp_path):
+    found = []
+    for number, settings in enumerate(([], ["--micro_batch_size", "5"], ["--loss_tile", "4"])):
+        output = tmp_path / str(number)
+        run_script(
+            *ON_GPU, "--data", data, "--backbone", backbones / "clip", "--output_dir", output, "--mixed_precision", "no",
+            *settings,
+        )  # fmt: skip
+        found.append(losses(output))
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+    assert found[2] == pytest.approx(found[0], rel=1e-3)
