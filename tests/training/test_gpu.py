@@ -4,12 +4,11 @@ import json
 
 import pytest
 import torch
-from conftest import SMALL, run_script
 from transformers import AutoModel
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
-ON_GPU = SMALL[: SMALL.index("--cpu")]
+ON_GPU = ["--cpu", "false"]  # after the settings of other tests
 
 
 def losses(folder):
@@ -27,19 +26,10 @@ def losses(folder):
     ],
     ids=["bf16", "fp16", "in parts", "compiled"],
 )
-def test_a_run_on_a_gpu_learns_and_its_model_loads_anywhere(settings, data, backbones, tmp_path):
+def test_a_run_on_a_gpu_learns_and_its_model_loads_anywhere(settings, train, small, data, backbones, tmp_path):
     output = tmp_path / "run"
-    printed = run_script(
-        *ON_GPU,
-        "--data",
-        data,
-        "--backbone",
-        backbones / "clip",
-        "--output_dir",
-        output,
-        "--num_workers",
-        "2",
-        *settings,
+    printed = train(
+        *small, *ON_GPU, "--data", data, "--backbone", backbones / "clip", "--output_dir", output, *settings
     )
     assert f"on cuda, mixed precision {'fp16' if 'fp16' in settings else 'bf16'}" in printed
     assert len(losses(output)) == 8
@@ -48,22 +38,22 @@ def test_a_run_on_a_gpu_learns_and_its_model_loads_anywhere(settings, data, back
     assert model(pixel_values=torch.randn(2, 3, 32, 32)).embeds.isfinite().all()
 
 
-def test_a_run_goes_on_on_a_gpu_and_on_a_cpu(data, backbones, tmp_path):
+def test_a_run_goes_on_on_a_gpu_and_on_a_cpu(train, small, data, backbones, tmp_path):
     output = tmp_path / "run"
     common = ["--data", data, "--backbone", backbones / "clip", "--output_dir", output]
-    run_script(*ON_GPU, *common, "--max_steps", "4")
-    run_script(*ON_GPU, *common, "--resume", "true", "--max_steps", "6")
-    run_script(*SMALL, *common, "--resume", "true")
+    train(*small, *ON_GPU, *common, "--max_steps", "4")
+    train(*small, *ON_GPU, *common, "--resume", "true", "--max_steps", "6")
+    train(*small, *common, "--resume", "true")
     assert len(losses(output)) == 8
 
 
-def test_parts_of_a_batch_give_the_losses_of_the_whole(data, backbones, tmp_path):
+def test_parts_of_a_batch_give_the_losses_of_the_whole(train, small, data, backbones, tmp_path):
     found = []
     for number, settings in enumerate(([], ["--micro_batch_size", "5"], ["--loss_tile", "4"])):
         output = tmp_path / str(number)
-        run_script(
-            *ON_GPU, "--data", data, "--backbone", backbones / "clip", "--output_dir", output, "--mixed_precision", "no",
-            *settings,
+        train(
+            *small, *ON_GPU, "--data", data, "--backbone", backbones / "clip", "--output_dir", output,
+            "--mixed_precision", "no", *settings,
         )  # fmt: skip
         found.append(losses(output))
     assert found[1] == pytest.approx(found[0], rel=1e-3)
