@@ -84,9 +84,8 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, float]:
     def step() -> None:
         with accelerator.autocast():
             embeds = embed()
-        loss, _ = objective(
-            model, embeds, PairMasks(*relations.block()), settings, relations.categories, relations.labels == -1
-        )
+        masks = PairMasks(*relations.block())
+        loss, _ = objective(model, embeds, masks, settings, relations.categories, relations.is_scene)
         accelerator.backward(loss)
         optimizer.step()
         model.clamp_scalars_()

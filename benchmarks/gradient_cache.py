@@ -51,7 +51,7 @@ def measure(args: argparse.Namespace, micro_batch_size: int) -> dict[str, float]
         with accelerator.autocast():
             embeds = cache.embed(crops) if cache else embed(crops)
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
-        loss, _ = objective(model, embeds, masks, settings, relations.categories, relations.labels == -1)
+        loss, _ = objective(model, embeds, masks, settings, relations.categories, relations.is_scene)
         if cache:
             cache.backward(loss)
         else:

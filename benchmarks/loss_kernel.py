@@ -4,10 +4,10 @@
     python benchmarks/loss_kernel.py --sizes 640
     python benchmarks/loss_kernel.py --sizes 16384 --forms tiled
 
-Both dense forms hold all N x N pairs; "printed" is `acos` of the formula as papers print it, clamped as
-implementations do. Masks are part of what is timed where they are made within the loss (tiles), and stand ready
-otherwise. Each row is a process of its own: its peak is beyond what stood when the loss began, on a GPU what torch had
-allocated, on a CPU the resident set. The time is the best of `--steps`, after one that does not count.
+Both dense forms keep a number for each of N x N pairs. "printed" is `acos` of the formula as papers print it, clamped
+as implementations do, by autograd. Masks are part of what is timed where they are made within the loss (tiles), and
+stand ready otherwise. A peak is beyond what stood when the loss began: on a GPU what torch had allocated, on a CPU the
+resident set of a process of its own. The time is the best of `--steps`, after one that does not count.
 """
 
 import argparse
@@ -73,6 +73,8 @@ def measure(form: str, count: int, tile: int, steps: int, device: torch.device) 
         loss.backward()
         return loss.item()
 
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     before = peak(device)
     times = []
     for _ in range(steps + 1):
@@ -89,6 +91,17 @@ def peak(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def in_a_process(form: str, count: int) -> dict[str, float]:
+    """`measure` in a process of its own."""
+    # of an option that is given twice the last counts
+    command = [sys.executable, *sys.argv, "--sizes", str(count), "--forms", form, "--alone"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    if finished.returncode:
+        raise RuntimeError((finished.stderr.strip().splitlines() or [f"ended with {finished.returncode}"])[-1])
+    found: dict[str, float] = json.loads(finished.stdout.strip().splitlines()[-1])
+    return found
 
 
 def main() -> None:
@@ -111,14 +124,15 @@ def main() -> None:
     for count in args.sizes:
         first = 0.0
         for form in args.forms:
-            # of an option that is given twice the last counts
-            command = [sys.executable, *sys.argv, "--sizes", str(count), "--forms", form, "--alone"]
-            finished = subprocess.run(command, capture_output=True, text=True)
-            if finished.returncode:
-                reason = (finished.stderr.strip().splitlines() or [f"ended with {finished.returncode}"])[-1]
-                print(f"{count:>11}{form:>9}  failed: {reason}")
+            try:
+                # the peak of a process cannot be taken back, that of a GPU's allocator can
+                if device.type == "cuda":
+                    found = measure(form, count, args.tile, args.steps, device)
+                else:
+                    found = in_a_process(form, count)
+            except RuntimeError as error:
+                print(f"{count:>11}{form:>9}  failed: {str(error).splitlines()[0]}")
                 continue
-            found = json.loads(finished.stdout.strip().splitlines()[-1])
             first = first or found["milliseconds"]
             ratio = found["milliseconds"] / first
             print(

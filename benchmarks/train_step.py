@@ -88,7 +88,7 @@ def main() -> None:
         with accelerator.autocast():
             embeds = model(pixel_values=normalise(pixels, HALF, HALF)).embeds
         masks = PairMasks(*relations.block())
-        return objective(model, embeds, masks, settings, relations.categories, relations.labels == -1)[0]
+        return objective(model, embeds, masks, settings, relations.categories, relations.is_scene)[0]
 
     with FlopCounterMode(display=False) as counter:
         accelerator.backward(alone())
@@ -161,9 +161,9 @@ def _with_data(args: argparse.Namespace, accelerator: Accelerator) -> None:
         pixels = batch["pixel_values"].to(accelerator.device, non_blocking=True)
         with accelerator.autocast():
             embeds = model(pixel_values=normalise(pixels, HALF, HALF)).embeds
-        relations, scenes = feed.relations(batch, np.asarray(batch["nodes"]))
-        relations, is_scene = relations.to(embeds.device), torch.from_numpy(scenes).to(embeds.device)
-        loss, _ = objective(model, embeds, PairMasks(*relations.block()), settings, relations.categories, is_scene)
+        relations = feed.relations(batch, np.asarray(batch["nodes"])).to(embeds.device)
+        masks = PairMasks(*relations.block())
+        loss, _ = objective(model, embeds, masks, settings, relations.categories, relations.is_scene)
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()

@@ -200,13 +200,14 @@ def main(argv: list[str] | None = None) -> None:
                 embeds = cache.embed(crops) if cache else embed(crops)
         embeds = gather_embeddings(embeds, counts)
         # on a GPU this runs while the crops are embedded
-        relations, is_scene = feed.relations(batch, nodes)
+        relations = feed.relations(batch, nodes)
         if not len(relations.own):
             raise SystemExit(
                 f"step {progress.step} has no pair to learn from: {len(broken)} images could not be read so far. Check "
                 "the image files; hf_hyperbolic.data.find_broken lists those that are broken"
             )
-        relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
+        relations = relations.to(embeds.device)
+        scenes = relations.is_scene
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
         loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names)
         if cache:
@@ -215,7 +216,7 @@ def main(argv: list[str] | None = None) -> None:
             accelerator.backward(loss)
         sharding.average_gradients()
         length = accelerator.clip_grad_norm_(prepared.parameters(), args.max_grad_norm or math.inf)
-        if skipped := guard.refuses(parts["loss"], length):
+        if skipped := guard.refuses(float(parts["loss"]), length):
             bar.write(guard.report(skipped, feed.describe(batch), batch))
         else:
             optimizer.step()
@@ -229,7 +230,7 @@ def main(argv: list[str] | None = None) -> None:
         if (progress.step % args.logging_steps == 0 or progress.step == 1) and not skipped:
             radii = model.radii(embeds.detach())
             figures = {
-                **parts,
+                **{name: part.item() for name, part in parts.items()},
                 "curvature": model.curvature.item(),
                 "temperature": model.temperature.item(),
                 "radius_scene": radii[scenes].mean().item(),

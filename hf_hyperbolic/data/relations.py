@@ -1,7 +1,7 @@
 """Which nodes of a batch stand in which relation: positives, and pairs that must not be negatives."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.overlap import intersection_over_union
 
 CrossParents = Literal["scene", "all", "none"]
+
+_TENSORS = ("own", "duplicates", "images", "labels", "holds")
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,20 @@ class SparseRelations:
     cross_parents: CrossParents
 
     def to(self, device: torch.device | str) -> "SparseRelations":
-        """The same on another device; `block` then computes there."""
-        moved = {name: getattr(self, name).to(device) for name in ("own", "duplicates", "images", "labels", "holds")}
+        """The same on another device; `block` then computes there. Nobody waits for what a GPU is still at."""
+        moved: dict[str, Any] = {name: _moved(getattr(self, name), device) for name in _TENSORS}
         return replace(self, **moved)
+
+    @property
+    def is_scene(self) -> Tensor:
+        """(n,) bool, which nodes are full scenes."""
+        return self.labels < 0
 
     @property
     def categories(self) -> Tensor:
         """(n, C) bool, see `Relations`."""
-        box = self.labels >= 0
-        categories = self.holds & ~box[:, None]
-        categories[box, self.labels[box]] = True
-        return categories
+        every = torch.arange(self.holds.shape[1], device=self.labels.device)
+        return (self.holds & self.is_scene[:, None]) | (self.labels[:, None] == every)
 
     def block(self, rows: slice = slice(None), columns: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
         """`own`, `cross` and `ignored` of `Relations` for a range of rows and of columns, each (r, c) bool."""
@@ -88,16 +93,26 @@ class SparseRelations:
     def _scatter(self, pairs: Tensor, rows: slice, columns: slice) -> Tensor:
         """(r, c) bool, True at those of (m, 2) `pairs` that lie in the block."""
         (top, bottom, _), (left, right, _) = (part.indices(len(self.images)) for part in (rows, columns))
-        row, column = pairs[:, 0], pairs[:, 1]
-        inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
-        found = torch.zeros(bottom - top, right - left, dtype=torch.bool, device=pairs.device)
-        found[row[inside] - top, column[inside] - left] = True
-        return found
+        height, width = max(0, bottom - top), max(0, right - left)
+        row, column = pairs[:, 0] - top, pairs[:, 1] - left
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        # pairs outside go to a place of their own: to pick those inside, a GPU would have to say how many there are
+        place = torch.where(inside, row * width + column, height * width)
+        found = torch.zeros(height * width + 1, dtype=torch.bool, device=pairs.device)
+        found.index_fill_(0, place, True)
+        return found[:-1].view(height, width)
 
     def dense(self) -> Relations:
         """All of it as matrices."""
         own, cross, ignored = (mask.cpu().numpy() for mask in self.block())
         return Relations(own=own, cross=cross, ignored=ignored, categories=self.categories.cpu().numpy())
+
+
+def _moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        # memory that the system may move is copied only once the GPU has done all before it
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class RelationIndex:

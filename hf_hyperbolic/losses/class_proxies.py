@@ -40,9 +40,11 @@ def proxy_loss(
         0-d; scenes without a box count for nothing.
     """
     logits = F.normalize(embeds.float(), dim=-1) @ F.normalize(proxies.float(), dim=-1).T / temperature
-    return _both_ways(logits[scenes], categories[scenes]) + _both_ways(logits[~scenes], categories[~scenes])
+    return _both_ways(logits, categories, scenes) + _both_ways(logits, categories, ~scenes)
 
 
-def _both_ways(logits: Tensor, positives: Tensor) -> Tensor:
-    every = positives | ~positives
+def _both_ways(logits: Tensor, categories: Tensor, rows: Tensor) -> Tensor:
+    """Of some rows alone: masked, as to pick them a GPU would have to say how many there are."""
+    every = rows[:, None].expand_as(logits)
+    positives = categories & every
     return multi_positive_info_nce(logits, positives, every) + multi_positive_info_nce(logits.T, positives.T, every.T)

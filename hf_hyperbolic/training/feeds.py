@@ -37,8 +37,8 @@ class Feed(Protocol):
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
         """Batches of this process, from `step` to the last."""
 
-    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[SparseRelations, np.ndarray]:
-        """Relations among (n,) gathered `nodes`, in order of rank, and (n,) bool: which are full scenes."""
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> SparseRelations:
+        """Relations among (n,) gathered `nodes`, in order of rank."""
 
     def describe(self, batch: dict[str, Any]) -> list[str]:
         """Image id and box of each crop."""
@@ -91,8 +91,8 @@ class TableFeed:
             )
         )  # fmt: skip
 
-    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[SparseRelations, np.ndarray]:
-        return self._relations.sparse(nodes), self.hierarchy.node_label[nodes] == -1
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> SparseRelations:
+        return self._relations.sparse(nodes)
 
     def describe(self, batch: dict[str, Any]) -> list[str]:
         return _described(self.hierarchy, batch["nodes"], self._image_ids)
@@ -124,16 +124,16 @@ class StreamFeed:
         )  # fmt: skip
         return islice(iter(loader), self._args.max_steps - step)
 
-    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> tuple[SparseRelations, np.ndarray]:
+    def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> SparseRelations:
         # node numbers are those of each process's own batch
         self._batches.consumed(batch)
         everyone = gather_object([(batch["hierarchy"], np.asarray(batch["nodes"]))])
         if len(everyone) == 1:
-            return batch["relations"], batch["hierarchy"].node_label[batch["nodes"]] == -1
+            found: SparseRelations = batch["relations"]
+            return found
         hierarchy, numbers = join_hierarchies([hierarchy for hierarchy, _ in everyone])
         joined = np.concatenate([new[own] for new, (_, own) in zip(numbers, everyone, strict=True)])
-        relations = RelationIndex(hierarchy, self._args.cross_parents).sparse(joined)
-        return relations, hierarchy.node_label[joined] == -1
+        return RelationIndex(hierarchy, self._args.cross_parents).sparse(joined)
 
     def describe(self, batch: dict[str, Any]) -> list[str]:
         return _described(batch["hierarchy"], batch["nodes"], np.array(batch["image_ids"]))

@@ -31,8 +31,8 @@ def objective(
     categories: Tensor | None = None,
     scenes: Tensor | None = None,
     names: Tensor | None = None,
-) -> tuple[Tensor, dict[str, float]]:
-    """The 0-d loss of a batch, and its parts as numbers to be logged.
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The 0-d loss of a batch, and its parts to be logged: 0-d tensors without a graph, on the device of the loss.
 
     `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`) or a
     `text_weight`, and with the latter `names`, (C, D) embeddings of what the classes are called (see `name_loss`).
@@ -51,8 +51,8 @@ def objective(
     # one direction alone is the paper's ablation of the bidirectional loss
     loss = found.loss if args.directions == "both" else getattr(found, args.directions)
     parts = {
-        "loss_parent_to_child": found.parent_to_child.item(),
-        "loss_child_to_parent": found.child_to_parent.item(),
+        "loss_parent_to_child": found.parent_to_child.detach(),
+        "loss_child_to_parent": found.child_to_parent.detach(),
     }
     if args.loss == "angle" and args.similarity_weight:
         similarity = cosine_loss(
@@ -65,7 +65,7 @@ def objective(
             importance,
         ).loss
         loss = loss + args.similarity_weight * similarity
-        parts["loss_similarity"] = similarity.item()
+        parts["loss_similarity"] = similarity.detach()
     if args.proxy_weight:
         if categories is None or scenes is None:
             raise ValueError("class proxies need categories and scenes")
@@ -77,7 +77,7 @@ def objective(
             )
         proxies = proxy_loss(embeds, model.proxy_embeds(), categories, scenes, args.proxy_temperature)
         loss = loss + args.proxy_weight * proxies
-        parts["loss_proxies"] = proxies.item()
+        parts["loss_proxies"] = proxies.detach()
     if args.text_weight:
         if names is None or categories is None or scenes is None:
             raise ValueError("a text_weight needs embeddings of the classes' names, categories and scenes")
@@ -86,16 +86,16 @@ def objective(
             args.similarity_weight, args.similarity_temperature,
         ).loss  # fmt: skip
         loss = loss + args.text_weight * called
-        parts["loss_names"] = called.item()
+        parts["loss_names"] = called.detach()
     if args.radial_weight:
         order = radial_order_loss(model.radii(embeds), masks.block().own)
         loss = loss + args.radial_weight * order
-        parts["loss_radial"] = order.item()
+        parts["loss_radial"] = order.detach()
     if args.uniformity_weight:
         spread = uniformity_loss(embeds)
         loss = loss + args.uniformity_weight * spread
-        parts["loss_uniformity"] = spread.item()
-    return loss, {"loss": loss.item(), **parts}
+        parts["loss_uniformity"] = spread.detach()
+    return loss, {"loss": loss.detach(), **parts}
 
 
 def _main_loss(

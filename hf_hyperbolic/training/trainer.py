@@ -125,7 +125,7 @@ class HierarchyTrainer(Trainer):
         self.settings = settings
         self._feed = TableFeed(train, settings, (args.process_index, args.world_size))
         self._mean, self._std = processor.image_mean, processor.image_std
-        self._parts: dict[str, float] = {}
+        self._parts: dict[str, torch.Tensor] = {}
         cache = int(settings.image_cache_gb * 2**30)
         self._validation = Validation(val, settings, self._mean, self._std, cache) if val is not None else None
         speed_up(model.backbone, settings)
@@ -167,14 +167,14 @@ class HierarchyTrainer(Trainer):
         crops = inputs["pixel_values"]
         nodes, counts = gather_nodes(inputs["nodes"], crops.device)
         embeds = gather_embeddings(embed_crops(model, crops, self._mean, self._std), counts)
-        relations, is_scene = self._feed.relations(inputs, nodes)
+        relations = self._feed.relations(inputs, nodes)
         if not len(relations.own):
             raise ValueError(f"a batch has no pair to learn from: {'; '.join(inputs['broken'][:3])}")
-        relations, scenes = relations.to(embeds.device), torch.from_numpy(is_scene).to(embeds.device)
+        relations = relations.to(embeds.device)
         masks = TiledMasks(relations) if self.settings.loss_tile else PairMasks(*relations.block())
         with torch.autocast(embeds.device.type, enabled=False):
             loss, self._parts = objective(
-                self._plain_model, embeds, masks, self.settings, relations.categories, scenes
+                self._plain_model, embeds, masks, self.settings, relations.categories, relations.is_scene
             )  # fmt: skip
         return (loss, {"embeds": embeds}) if return_outputs else loss
 
@@ -223,7 +223,7 @@ class HierarchyTrainer(Trainer):
         if "loss" in logs:
             model = self._plain_model
             scalars = {"curvature": model.curvature.item(), "temperature": model.temperature.item()}
-            logs = {**logs, **{name: value for name, value in self._parts.items() if name != "loss"}, **scalars}
+            logs = {**logs, **{name: part.item() for name, part in self._parts.items() if name != "loss"}, **scalars}
         super().log(logs, start_time)
 
     @property

@@ -23,8 +23,8 @@ def test_streamed_batches_of_two_processes_are_related_as_one(ranks, monkeypatch
     monkeypatch.setattr(feeds, "gather_object", lambda mine: [(b["hierarchy"], b["nodes"]) for _, b in ranks])
     (feed, first), (_, second) = ranks
     assert not set(first["image_ids"]) & set(second["image_ids"])
-    relations, is_scene = feed.relations(first, np.concatenate([first["nodes"], second["nodes"]]))
-    relations = relations.dense()
+    sparse = feed.relations(first, np.concatenate([first["nodes"], second["nodes"]]))
+    relations, is_scene = sparse.dense(), sparse.is_scene
 
     # image, label and ancestors of each node, written out by hand
     nodes = []
@@ -51,9 +51,9 @@ def test_streamed_batches_of_two_processes_are_related_as_one(ranks, monkeypatch
 def test_alone_a_process_takes_the_relations_of_its_batch(ranks, monkeypatch):
     feed, batch = ranks[0]
     monkeypatch.setattr(feeds, "gather_object", lambda mine: mine)
-    alone, is_scene = feed.relations(batch, batch["nodes"])
+    alone = feed.relations(batch, batch["nodes"])
     assert alone is batch["relations"]
-    assert is_scene.sum() == 4
+    assert alone.is_scene.sum() == 4
 
 
 def test_a_crop_is_described_by_its_image_and_box(ranks):

@@ -2,9 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from small_backbones import small_model
 from transformers import AutoModel
+
+from hf_hyperbolic.data.relations import RelationIndex
+from hf_hyperbolic.losses import PairMasks, TiledMasks
+from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.objective import objective
+from hf_hyperbolic.training.sources import load_split
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
@@ -58,3 +66,27 @@ def test_parts_of_a_batch_give_the_losses_of_the_whole(train, small, data, backb
         found.append(losses(output))
     assert found[1] == pytest.approx(found[0], rel=1e-3)
     assert found[2] == pytest.approx(found[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("tile", [0, 3])
+def test_from_the_forward_pass_to_the_backward_one_nobody_waits_for_the_gpu(tile, data):
+    """What the loss takes to be launched is then hidden behind the forward pass."""
+    args = TrainArguments(data=str(data), loss_tile=tile)
+    hierarchy = load_split(args, "val").hierarchy
+    relations = RelationIndex(hierarchy).sparse(np.arange(40))
+    model = small_model("clip", num_proxies=hierarchy.num_classes).to("cuda")
+    pixels = torch.randn(40, 3, 32, 32, device="cuda")
+
+    def step():
+        embeds = model(pixel_values=pixels).embeds
+        related = relations.to("cuda")
+        masks = TiledMasks(related) if tile else PairMasks(*related.block())
+        objective(model, embeds, masks, args, related.categories, related.is_scene)[0].backward()
+
+    step()  # what is made once may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)

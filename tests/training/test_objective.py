@@ -20,10 +20,16 @@ from hf_hyperbolic.losses import (
 )
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.measures import ranking_measures
-from hf_hyperbolic.training.objective import objective
+from hf_hyperbolic.training.objective import objective as objective_of_tensors
 from hf_hyperbolic.training.precision import resolve_precision
 
 PAPER = {"upward_angle": "alpha", "own_weight": 0.0, "proxy_weight": 0.0, "similarity_weight": 0.0}
+
+
+def objective(*args):
+    loss, parts = objective_of_tensors(*args)
+    assert not any(part.requires_grad for part in parts.values())
+    return loss, {name: part.item() for name, part in parts.items()}
 
 
 @pytest.fixture(scope="module")
