@@ -21,7 +21,7 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel
 
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import nt_xent_loss, vicreg_loss
-from hf_hyperbolic.training import checkpoints
+from hf_hyperbolic.training import checkpoints, workers
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import worker_settings
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
         validate()  # it was due when the run was told to stop, and there was no time for it
     due = False
     prepared.train()
-    for batch in loader:
+    for batch in workers.batches(loader):
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate_factor(progress.step, args.warmup_steps, args.max_steps)
         for message in set(batch["broken"]) - broken:
