@@ -18,6 +18,7 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.feeds import TableFeed
+from hf_hyperbolic.training.finite_weights import nonfinite_weight
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
@@ -224,6 +225,20 @@ class HierarchyTrainer(Trainer):
             scalars = {"curvature": model.curvature.item(), "temperature": model.temperature.item()}
             logs = {**logs, **{name: value for name, value in self._parts.items() if name != "loss"}, **scalars}
         super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As ever, of a checkpoint too.
+
+        Raises:
+            ValueError: weights are not finite; checkpoints from before are left as they are.
+        """
+        if name := nonfinite_weight(self._plain_model):
+            raise ValueError(
+                f"the weights are not finite after step {self.state.global_step} (the first is {name}): nothing is "
+                f"saved of them. Go on from the newest checkpoint in {self.args.output_dir}, if there is one, with a "
+                "lower learning rate"
+            )
+        super().save_model(output_dir, _internal_call)
 
     @property
     def _plain_model(self) -> HyperbolicCLIPVisionModel:

@@ -234,6 +234,24 @@ def nan_gradient(train: ModuleType, steps: set[int]) -> None:
     train.objective = at_steps(objective, steps, broken)
 
 
+def overflowing_steps(train: ModuleType, first: int) -> None:
+    """From step `first` on, counted from 0, the optimiser's step makes one weight infinite; loss and gradient are fine."""
+    adamw = train.torch.optim.AdamW
+
+    class Overflowing(adamw):
+        made = 0
+
+        def step(self, *args, **kwargs):
+            super().step(*args, **kwargs)
+            if self.made >= first:
+                # no scalar, which would be put back onto its bound
+                weight = next(one for group in self.param_groups for one in group["params"] if one.ndim > 1).data
+                weight[(0,) * weight.ndim] = math.inf
+            self.made += 1
+
+    train.torch.optim.AdamW = Overflowing
+
+
 def little_room(train: ModuleType, first: int) -> None:
     """While checkpoint `first`, counted from 0, is written no file can grow beyond 1 kB: the kernel refuses it."""
     save = train.checkpoints.save
