@@ -25,6 +25,7 @@ from hf_hyperbolic.training import checkpoints, workers
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import worker_settings
+from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
@@ -172,6 +173,8 @@ def main(argv: list[str] | None = None) -> None:
         # after a step that was skipped it waits: where many are, the weights may be what is wrong
         due = due or progress.step % args.eval_steps == 0
         now = (due and not skipped) or finished
+        if now or stopping:
+            check_weights(accelerator, [model], progress, output)
         if now and not stopping:  # who is told to stop may have seconds left
             validate()
             due = False

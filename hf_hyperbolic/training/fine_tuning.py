@@ -1,8 +1,12 @@
 """How much of a model a run trains, and on what: crops, or features of a backbone that stays as it is."""
 
+from dataclasses import replace
+
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from hf_hyperbolic.data.boxes import Problem, drop_images
 from hf_hyperbolic.evaluation.processes import ALONE, Processes
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
@@ -12,7 +16,7 @@ from hf_hyperbolic.training.feature_feed import FeatureFeed
 from hf_hyperbolic.training.feeds import Feed
 from hf_hyperbolic.training.freezing import freeze_backbone, freeze_layers
 from hf_hyperbolic.training.lora import add_adapters
-from hf_hyperbolic.training.sources import Split
+from hf_hyperbolic.training.sources import Split, hierarchy_for
 
 
 def restrict_training(model: HyperbolicCLIPVisionModel, args: TrainArguments) -> list[str]:
@@ -64,19 +68,41 @@ def feed_of_features(
     accelerator: Accelerator,
     mean: list[float],
     std: list[float],
-) -> tuple[Feed, Tensor | None]:
+) -> tuple[Feed, Split, Tensor | None]:
     """The features that `cache_features` asks for, computed where they are not at hand.
 
+    Images that could not be read are named each time. The feed leaves them out of its batches, as that of crops does.
+
     Returns:
-        A feed of those of the training split; and those of the validation split, on the process that validates.
+        A feed of those of the training split; the validation split without images that could not be read; and the
+        features of its nodes, on the process that validates.
     """
     model.to(accelerator.device)
 
     def features_of(split: Split, name: str, processes: Processes) -> FeatureTable:
         table, path, there = cached_features(model, split, args, mean, std, processes)
         accelerator.print(f"features of {name}: {'as they are in' if there else 'written to'} {path}")
+        if table.broken:
+            accelerator.print(
+                f"{len(table.broken)} of the {split.hierarchy.num_images} images of {name} could not be read when "
+                f"features were computed, and are left out: {'; '.join([*table.broken.values()][:3])}. Where they can "
+                f"be read now, remove {path}"
+            )
         return table
 
     shard = (accelerator.process_index, accelerator.num_processes)
     feed = FeatureFeed(train, args, shard, features_of(train, "train", Processes.of_group()))
-    return feed, features_of(val, "val", ALONE).features if accelerator.is_main_process else None
+    if not accelerator.is_main_process:
+        return feed, val, None
+    return feed, *without_broken(val, features_of(val, "val", ALONE), args)
+
+
+def without_broken(split: Split, table: FeatureTable, args: TrainArguments) -> tuple[Split, Tensor]:
+    """A split without the images that could not be read, and the features of its nodes."""
+    if not table.broken:
+        return split, table.features
+    kept = table.readable(split.hierarchy)
+    problems = [Problem("broken_image", str(split.table.image_files[image]), why) for image, why in table.broken.items()]
+    left = drop_images(split.table, list(table.broken), problems)
+    hierarchy = hierarchy_for(left, args, split.exported)
+    return replace(split, table=left, hierarchy=hierarchy), table.features[torch.from_numpy(kept)]

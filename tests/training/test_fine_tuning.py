@@ -1,6 +1,7 @@
 """Runs of training/train.py that train a part of the backbone, or an average of the weights."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,29 @@ def test_the_head_learns_from_cached_features_what_it_learns_from_crops(run, bac
     assert "features of train: as they are in" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == before
     assert equal(weights(resumed), weights(cached))
+
+
+def test_images_that_cannot_be_read_are_left_out_of_cached_features(run, data, tmp_path, capsys, monkeypatch):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    broken = [*sorted((copy / "train").glob("*.jpg"))[:2], sorted((copy / "val").glob("*.jpg"))[0]]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:300])
+    # as where a disk does not answer while features are computed: the check before found nothing
+    monkeypatch.setattr("hf_hyperbolic.training.sources.drop_broken", lambda table, *_: table)
+    features = ["--data", copy, "--cache_features", "true", "--features_dir", tmp_path / "features"]
+    said = []
+    for name in ("first", "second"):
+        run(tmp_path / name, *features)
+        said.append(re.findall(r"^\d+ of the .*", capsys.readouterr().out, re.MULTILINE))
+        assert len(logged(tmp_path / name, "val_score")) == 2
+    assert said[0] == said[1]
+    of_train, of_val = said[0]
+    assert of_train.startswith("2 of the 24 images of train could not be read when features were computed, and are left")
+    assert of_val.startswith("1 of the 8 images of val could not be read")
+    assert all(str(path) in of_train for path in broken[:2])
+    assert str(broken[2]) in of_val
+    assert equal(weights(tmp_path / "first"), weights(tmp_path / "second"))
 
 
 def test_an_average_is_saved_evaluated_and_goes_on_bit_for_bit(run, backbones, tmp_path):
