@@ -22,7 +22,8 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import nt_xent_loss, vicreg_loss
 from hf_hyperbolic.training import checkpoints, workers
-from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
+from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused, starts_from_scratch
+from hf_hyperbolic.training.continued import is_own
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import worker_settings
 from hf_hyperbolic.training.finite_weights import check_weights
@@ -76,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     hierarchy = train_split.hierarchy
     batches = ViewBatches(train_split, args, (accelerator.process_index, accelerator.num_processes))
 
+    if not starts_from_scratch(args.backbone) and is_own(args.backbone):
+        accelerator.print(f"taken from {args.backbone}: the backbone alone")
     model = ContrastedBackbone(build_backbone(args.backbone), args.image_size, args.head_dim)
     if unused := freeze_unused(model, args.image_size):
         accelerator.print(f"not trained, as the feature does not depend on them: {', '.join(unused)}")

@@ -12,6 +12,7 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import freeze_unused, starts_from_scratch
 from hf_hyperbolic.training.cached_features import FeatureTable, cached_features
+from hf_hyperbolic.training.continued import is_own, what_is_taken
 from hf_hyperbolic.training.feature_feed import FeatureFeed
 from hf_hyperbolic.training.feeds import Feed
 from hf_hyperbolic.training.freezing import freeze_backbone, freeze_layers
@@ -23,13 +24,15 @@ def restrict_training(model: HyperbolicCLIPVisionModel, args: TrainArguments) ->
     """Freezes what `args` say, and what would get no gradient; adds adapters where they ask for them.
 
     Returns:
-        What was done, in lines to be printed.
+        What the model starts from, where that is one of this library, and what was done: in lines to be printed.
 
     Raises:
         ImportError: adapters are asked for, and peft is not installed.
         ValueError: the backbone has not the layers that `args` name.
     """
     said = []
+    if not starts_from_scratch(args.backbone) and is_own(args.backbone):
+        said.append(what_is_taken(args.backbone, model.config))
     if unused := freeze_unused(model, args.image_size):
         said.append(f"not trained, as the embedding does not depend on them: {', '.join(unused)}")
     whole = sum(parameter.numel() for parameter in model.parameters())

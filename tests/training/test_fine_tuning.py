@@ -124,6 +124,24 @@ def test_images_that_cannot_be_read_are_left_out_of_cached_features(run, data, t
     assert equal(weights(tmp_path / "first"), weights(tmp_path / "second"))
 
 
+@pytest.mark.parametrize("more", [(), ("--freeze_backbone", "true"), ("--cache_features", "true"), ("--lora_rank", "2")])
+def test_it_goes_on_from_a_model_of_this_library(run, tmp_path, capsys, more):
+    if "--lora_rank" in more:
+        pytest.importorskip("peft")
+    start = run(tmp_path / "start", "--max_steps", "2") / "best"
+    at_a_standstill = ["--max_steps", "1", "--learning_rate", "1e-12", "--features_dir", tmp_path / "features"]
+    again = run(tmp_path / "again", *at_a_standstill, *more, backbone=start)
+    taken = "backbone, projection, curvature, temperature, 158 of 158 class proxies; new: nothing"
+    assert f"taken from {start}: {taken}" in capsys.readouterr().out
+    found, expected = weights(again), load_file(start / "model.safetensors")
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.allclose(found[name], tensor, atol=1e-6), name
+    # and it learns: this is what standing still leaves out
+    learnt = weights(run(tmp_path / "learnt", *at_a_standstill, "--learning_rate", "0.01", *more, backbone=start))
+    assert not torch.allclose(learnt["projection.0.weight"], expected["projection.0.weight"], atol=1e-4)
+
+
 def test_an_average_is_saved_evaluated_and_goes_on_bit_for_bit(run, backbones, tmp_path):
     settings = ["--layer_decay", "0.75", "--freeze_layers", "1"]
     averaged = [*settings, "--ema_decay", "0.9"]
