@@ -29,8 +29,8 @@ from hf_hyperbolic.training.class_phrases import ClassPhrases
 from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import make_feed
-from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.fine_tuning import check_sharded, feed_of_features, restrict_training
+from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features

@@ -71,7 +71,7 @@ def what_is_taken(backbone: str, config: HyperbolicCLIPVisionConfig) -> str:
     of_both = model_type(backbone) == HyperbolicCLIPConfig.model_type
     kind = HyperbolicCLIPConfig if of_both else HyperbolicCLIPVisionConfig
     start = kind.from_pretrained(backbone)
-    class_names = [config.id2label[number] for number in range(config.num_proxies)]
+    class_names = _class_names(config)
     taken, proxies = _agreeing(start, config, class_names)
     new = [part for part in _PARTS if part not in taken]
     differing = dict.fromkeys(
@@ -93,7 +93,12 @@ def _agreeing(
     taken = [
         part for part, (names, _) in _PARTS.items() if all(getattr(start, n) == getattr(config, n) for n in names)
     ]  # fmt: skip
-    numbers = {start.id2label[number]: number for number in range(start.num_proxies) if number in start.id2label}
+    numbers = {name: number for number, name in enumerate(_class_names(start))}
     proxies = {new: numbers[name] for new, name in enumerate(class_names) if name in numbers}
     return taken, proxies if "projection" in taken else {}
 
+
+def _class_names(config: HyperbolicCLIPVisionConfig) -> list[str]:
+    """Of the proxies, in order."""
+    named: Any = config.id2label
+    return [named.get(number, "") for number in range(config.num_proxies)]

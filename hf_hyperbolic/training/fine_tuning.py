@@ -105,7 +105,8 @@ def without_broken(split: Split, table: FeatureTable, args: TrainArguments) -> t
     if not table.broken:
         return split, table.features
     kept = table.readable(split.hierarchy)
-    problems = [Problem("broken_image", str(split.table.image_files[image]), why) for image, why in table.broken.items()]
+    files = split.table.image_files
+    problems = [Problem("broken_image", str(files[image]), why) for image, why in table.broken.items()]
     left = drop_images(split.table, list(table.broken), problems)
     hierarchy = hierarchy_for(left, args, split.exported)
     return replace(split, table=left, hierarchy=hierarchy), table.features[torch.from_numpy(kept)]

@@ -235,7 +235,7 @@ def nan_gradient(train: ModuleType, steps: set[int]) -> None:
 
 
 def overflowing_steps(train: ModuleType, first: int) -> None:
-    """From step `first` on, counted from 0, the optimiser's step makes one weight infinite; loss and gradient are fine."""
+    """From step `first` on, counted from 0, the optimiser makes a weight infinite, of a gradient that is finite."""
     adamw = train.torch.optim.AdamW
 
     class Overflowing(adamw):
