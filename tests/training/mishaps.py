@@ -72,7 +72,9 @@ def start(arguments: list, log: Path, mishap: Mishap | None = None, **environmen
     with _environment(
         PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
         OMP_NUM_THREADS="1",
-        ARROW_DEFAULT_MEMORY_POOL="system",  # another has a thread, and who forks should have none
+        # pyarrow's allocator has a thread from when it is loaded, used or not, and who forks should have none
+        ARROW_DEFAULT_MEMORY_POOL="system",
+        JE_ARROW_MALLOC_CONF="background_thread:false",
     ):
         process = context.Process(target=_main, args=([str(one) for one in arguments], log, mishap, environment))
         process.start()
@@ -325,6 +327,16 @@ def signal_itself(train: ModuleType, step: int, what: signal.Signals, group: boo
         return objective(*args, **kwargs)
 
     train.objective = at_steps(objective, {step}, signalled)
+
+
+def tell_threads(train: ModuleType, file: Path) -> None:
+    """In place of a run: leaves in `file` the names of the threads of the process that it was forked from."""
+
+    def tell(_):
+        tasks = Path(f"/proc/{os.getppid()}/task")
+        file.write_text(json.dumps([(task / "comm").read_text().strip() for task in tasks.iterdir()]))
+
+    train.main = tell
 
 
 def both(first: Mishap, second: Mishap, train: ModuleType) -> None:

@@ -58,6 +58,14 @@ def whole(data, tmp_path_factory) -> tuple[Path, int, int]:
     return folder / "run", *json.loads((folder / "calls").read_text())
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux tells them")
+def test_runs_are_forked_from_a_process_of_one_thread(tmp_path):
+    """Or a lock that another thread held would be held for ever in the run."""
+    run = mishaps.start([], tmp_path / "log", partial(mishaps.tell_threads, file=tmp_path / "threads"))
+    assert run.wait() == 0, run.printed()
+    assert len(json.loads((tmp_path / "threads").read_text())) == 1
+
+
 def test_killed_ten_times_at_any_moment_it_ends_with_the_same_weights(data, whole, tmp_path):
     expected, calls, calls_writing = whole
     rng = random.Random(0)
