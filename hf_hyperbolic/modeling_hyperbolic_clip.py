@@ -307,8 +307,8 @@ class HyperbolicCLIPVisionModel(PreTrainedModel):
         """
         head = {name: kwargs.pop(name) for name in HEAD_FIELDS if name in kwargs}
         backbone = load_backbone(name_or_path, **kwargs)
-        if backbone.config.model_type == cls.config_class.model_type:
-            raise ValueError(f"{name_or_path} holds a {cls.__name__} already: load it with from_pretrained")
+        if backbone.config.model_type in (HyperbolicCLIPVisionConfig.model_type, HyperbolicCLIPConfig.model_type):
+            raise ValueError(f"{name_or_path} holds a {type(backbone).__name__} already: load it with from_pretrained")
         settings = {name: getattr(config, name) for name in HEAD_FIELDS} if config is not None else {}
         config = cls.config_class(backbone_config=copy.deepcopy(backbone.config), **{**settings, **head})
         model = cls._from_config(config, dtype=backbone.dtype).to(backbone.device)

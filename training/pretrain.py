@@ -21,10 +21,12 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel
 
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.losses import nt_xent_loss, vicreg_loss
-from hf_hyperbolic.training import checkpoints
-from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused
+from hf_hyperbolic.training import checkpoints, workers
+from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused, starts_from_scratch
+from hf_hyperbolic.training.continued import is_own
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import worker_settings
+from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
@@ -76,6 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     hierarchy = train_split.hierarchy
     batches = ViewBatches(train_split, args, (accelerator.process_index, accelerator.num_processes))
 
+    if not starts_from_scratch(args.backbone) and is_own(args.backbone):
+        accelerator.print(f"taken from {args.backbone}: the backbone alone")
     model = ContrastedBackbone(build_backbone(args.backbone), args.image_size, args.head_dim)
     if unused := freeze_unused(model, args.image_size):
         accelerator.print(f"not trained, as the feature does not depend on them: {', '.join(unused)}")
@@ -126,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         validate()  # it was due when the run was told to stop, and there was no time for it
     due = False
     prepared.train()
-    for batch in loader:
+    for batch in workers.batches(loader):
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate_factor(progress.step, args.warmup_steps, args.max_steps)
         for message in set(batch["broken"]) - broken:
@@ -175,6 +179,8 @@ def main(argv: list[str] | None = None) -> None:
         # after a step that was skipped it waits: where many are, the weights may be what is wrong
         due = due or progress.step % args.eval_steps == 0
         now = (due and not skipped) or finished
+        if now or stopping:
+            check_weights(accelerator, [model], progress, output)
         if now and not stopping:  # who is told to stop may have seconds left
             validate()
             due = False

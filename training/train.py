@@ -30,6 +30,7 @@ from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_name
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
 from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.fine_tuning import check_sharded, feed_of_features, restrict_training
+from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features
@@ -119,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
     val_features = None
     if args.cache_features:
         assert train_split is not None
-        feed, val_features = feed_of_features(model, train_split, val_split, args, accelerator, mean, std)
+        feed, val_split, val_features = feed_of_features(model, train_split, val_split, args, accelerator, mean, std)
     prepared, optimizer = accelerator.prepare(HeadOnFeatures(model) if args.cache_features else model, optimizer)
     if average:
         average.model.to(accelerator.device)
@@ -251,6 +252,8 @@ def main(argv: list[str] | None = None) -> None:
         # after a step that was skipped it waits: where many are, the weights may be what is wrong
         due = due or progress.step % args.eval_steps == 0
         now = (due and not skipped) or finished
+        if now or stopping:
+            check_weights(accelerator, [model, average.model] if average else [model], progress, output)
         if now and not stopping:  # who is told to stop may have seconds left
             validate()
             due = False

@@ -20,6 +20,7 @@ from hf_hyperbolic.configuration_hyperbolic_clip import HyperbolicCLIPVisionConf
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
+from hf_hyperbolic.training.continued import continued_model, is_own
 from hf_hyperbolic.training.run_arguments import RunArguments
 from hf_hyperbolic.vision_backbone import floating_dtype, load_backbone, pool
 
@@ -48,11 +49,13 @@ def backbone_config(backbone: str) -> PreTrainedConfig:
     if backbone in FROM_SCRATCH:
         return ResNetConfig(**FROM_SCRATCH[backbone])
     config = AutoConfig.from_pretrained(backbone)
+    if isinstance(config, HyperbolicCLIPVisionConfig):
+        return config.backbone_config
     return getattr(config, "vision_config", config)
 
 
 def build_backbone(backbone: str) -> PreTrainedModel:
-    """A vision model of transformers, without a head: from scratch, or from a checkpoint.
+    """A vision model of transformers, without a head: from scratch, or from a checkpoint, of this library too.
 
     Raises:
         FileNotFoundError: it is a path, and there is nothing.
@@ -62,7 +65,8 @@ def build_backbone(backbone: str) -> PreTrainedModel:
         model: PreTrainedModel = AutoModel.from_config(backbone_config(backbone))
     else:
         check_path(backbone)
-        model = load_backbone(backbone)
+        own = is_own(backbone)
+        model = HyperbolicCLIPVisionModel.from_pretrained(backbone).backbone if own else load_backbone(backbone)
     if getattr(model, "main_input_name", None) != "pixel_values":
         raise ValueError(f"--backbone {backbone} is a {type(model).__name__}, which takes no images")
     return model
@@ -93,6 +97,8 @@ def build_processor(args: RunArguments) -> CLIPImageProcessorPil:
 def build_model(args: TrainArguments, class_names: Sequence[str] = ()) -> HyperbolicCLIPVisionModel:
     """The model that `args` asks for, its backbone from scratch or from a checkpoint.
 
+    Of a checkpoint of this library the head is taken too, as far as `args` agree with it (`training.continued`).
+
     Args:
         args: of the run.
         class_names: of the training data; with a `proxy_weight` the model gets a proxy for each.
@@ -115,7 +121,10 @@ def build_model(args: TrainArguments, class_names: Sequence[str] = ()) -> Hyperb
         model = HyperbolicCLIPVisionModel(HyperbolicCLIPVisionConfig(backbone_config=backbone, **head))
     else:
         check_path(args.backbone)
-        model = HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
+        if is_own(args.backbone):
+            model = continued_model(args.backbone, head, class_names if args.proxy_weight else ())
+        else:
+            model = HyperbolicCLIPVisionModel.from_backbone_pretrained(args.backbone, **head)
     if class_names and args.proxy_weight:
         model.config.id2label = dict(enumerate(class_names))
         model.config.label2id = {name: number for number, name in enumerate(class_names)}

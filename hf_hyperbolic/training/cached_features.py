@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from hf_hyperbolic.data.batches import node_crops
 from hf_hyperbolic.data.files import written_aside
+from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.read import Source
 from hf_hyperbolic.encoder import normalise
 from hf_hyperbolic.evaluation.processes import ALONE, Processes, map_shared
@@ -27,7 +28,7 @@ from hf_hyperbolic.retrieval.index_source import source_record
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.sources import Split
 
-_VERSION = "1"  # of the file and of how crops are made: raise it when either changes
+_VERSION = "2"  # of the file and of how crops are made: raise it when either changes
 # in a configuration, what does not tell what is computed
 _INCIDENTAL = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
 
@@ -36,12 +37,16 @@ class FeatureTable(NamedTuple):
     """Features of all nodes of a hierarchy.
 
     Attributes:
-        features: (N, F) float32; zeros where the image could not be read.
+        features: (N, F) float32; NaN where the image could not be read.
         broken: image -> why it could not be read.
     """
 
     features: Tensor
     broken: dict[int, str]
+
+    def readable(self, hierarchy: Hierarchy) -> np.ndarray:
+        """(N,) bool: nodes of images that could be read."""
+        return ~np.isin(hierarchy.node_image, list(self.broken))
 
 
 def cached_features(
@@ -140,7 +145,8 @@ def _compute(
     found = map_shared(features_of, batches, processes)
     bar.close()
     model.train(was_training)
-    features = np.zeros((len(order), model.config.feature_dim), np.float32)
+    # so that no feature that was never computed can be taken for one
+    features = np.full((len(order), model.config.feature_dim), np.nan, np.float32)
     broken: dict[int, str] = {}
     for nodes, values, messages in found:
         features[nodes] = values

@@ -1,12 +1,12 @@
 """How a run ends that does not come to its end: by one message that says what happened and how to go on."""
 
-import multiprocessing
 import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NoReturn, ParamSpec
 
@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.training import workers
 from hf_hyperbolic.training.jobs import STOPPED
 
 _GO_ON = "go on from the last checkpoint with --resume true"
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 
 
 def clear_failures(main: Callable[P, None]) -> Callable[P, None]:
-    """Lets a script's `main` end by one clear message where it is known what went wrong, and with no process left over.
+    """Lets a script's `main` end by one clear message where it is known what went wrong, and with no data worker left.
 
     Raises:
         SystemExit: a data worker or another process died or hangs, a setting or a file is wrong. Whatever else goes
@@ -31,10 +32,11 @@ def clear_failures(main: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        others = workers.running()
         try:
             main(*args, **kwargs)
         except BaseException as error:
-            _end_workers(error)
+            _end_workers(error, others)
             message = explained(error) if isinstance(error, Exception) else None
             if message is None:
                 raise
@@ -70,12 +72,12 @@ def _of_gloo(text: str) -> bool:
     return any(sign in text for sign in ("gloo", "Connection closed by peer", "Connection reset by peer"))
 
 
-def _end_workers(error: BaseException) -> None:
+def _end_workers(error: BaseException, others: set[BaseProcess]) -> None:
     # the frames hold the loader, which tells its workers to end when it goes
     traceback.clear_frames(error.__traceback__)
-    for child in multiprocessing.active_children():  # those that hang, for which the interpreter would wait for ever
-        child.kill()
-        child.join()
+    for worker in workers.running() - others:  # those that hang, for which the interpreter would wait for ever
+        worker.kill()
+        worker.join()
 
 
 def end_stopped(accelerator: Accelerator, step: int) -> NoReturn:

@@ -18,7 +18,7 @@ class FeatureFeed(TableFeed):
     def __init__(self, split: Split, args: TrainArguments, shard: Shard, table: FeatureTable) -> None:
         super().__init__(split, args, shard)
         self._table = table
-        self._readable = ~np.isin(split.hierarchy.node_image, list(table.broken))
+        self._readable = table.readable(split.hierarchy)
 
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
         rank, count = self.batches.shard

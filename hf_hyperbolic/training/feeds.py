@@ -22,6 +22,7 @@ from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.relations import RelationIndex, SparseRelations
 from hf_hyperbolic.data.row_hierarchies import join_hierarchies
 from hf_hyperbolic.data.streaming import StreamedBatches
+from hf_hyperbolic.training import workers
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.run_arguments import RunArguments
 from hf_hyperbolic.training.sources import Split, check_threshold
@@ -84,7 +85,7 @@ class TableFeed:
         self._args, self._pin_memory = args, pin_memory
 
     def loader(self, step: int) -> Iterator[dict[str, Any]]:
-        return iter(
+        return workers.batches(
             DataLoader(
                 self.batches, batch_size=None, sampler=range(step, self._args.max_steps),
                 pin_memory=self._pin_memory, generator=torch.Generator(), **worker_settings(self._args),
@@ -122,7 +123,7 @@ class StreamFeed:
             self._batches, batch_size=None, pin_memory=self._pin_memory, generator=torch.Generator(),
             **worker_settings(self._args),
         )  # fmt: skip
-        return islice(iter(loader), self._args.max_steps - step)
+        return islice(workers.batches(loader), self._args.max_steps - step)
 
     def relations(self, batch: dict[str, Any], nodes: np.ndarray) -> SparseRelations:
         # node numbers are those of each process's own batch

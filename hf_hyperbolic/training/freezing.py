@@ -44,6 +44,12 @@ def _stay_in_evaluation(module: nn.Module) -> None:
     module.register_forward_pre_hook(_evaluate)
 
 
+def always_in_evaluation(model: nn.Module) -> set[nn.Module]:
+    """The modules of a model that are in evaluation mode in every forward pass, whatever mode the model is in."""
+    kept = [module for module in model.modules() if _evaluate in module._forward_pre_hooks.values()]
+    return {module for one in kept for module in one.modules()}
+
+
 def _evaluate(module: nn.Module, _: Any) -> None:
     if module.training:
         module.eval()

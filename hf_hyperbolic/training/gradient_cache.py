@@ -19,6 +19,8 @@ from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hf_hyperbolic.training.freezing import always_in_evaluation
+
 
 class GradientCache:
     """`embed`, a loss on what it gives, then `backward`: in the place of a forward pass and `accelerator.backward`.
@@ -153,8 +155,13 @@ class _Part:
 
 
 def batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:
-    """The layers whose output for a crop depends on the other crops of its batch while they train."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    """The layers whose output for a crop depends on the other crops of its batch while the model trains.
+
+    Those that are frozen (`training.freezing`) are not among them, but where they have no running statistics.
+    """
+    frozen = always_in_evaluation(model)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return [norm for norm in norms if norm not in frozen or norm.running_mean is None]
 
 
 @contextmanager

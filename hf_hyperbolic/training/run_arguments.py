@@ -66,7 +66,8 @@ class RunArguments:
         default="resnet-tiny",
         metadata={
             "help": "resnet-tiny (from scratch); a transformers vision checkpoint: openai/clip-vit-base-patch16; what "
-            "training/pretrain.py wrote; or a folder with a config.json alone, from scratch"
+            "training/pretrain.py wrote; a model of this library, whose head is taken where settings agree; or a "
+            "folder with a config.json alone, from scratch"
         },
     )
     image_size: int = field(default=64, metadata={"help": "side of the crops the model sees, in pixels"})

@@ -153,6 +153,8 @@ def trained(run: str | Path, device: torch.device | str = "cpu", which: str = "b
 def untrained(args: TrainArguments, device: torch.device | str = "cpu") -> System:
     """The model a run started from, ranked by cosine: a head at random, on a backbone at random or pretrained.
 
+    Of a run that went on from a model of this library, that model, as far as the run took it.
+
     It is named `UNTRAINED` or `PRETRAINED` accordingly.
 
     Raises:

@@ -17,6 +17,7 @@ from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.embed_crops import embed_crops
 from hf_hyperbolic.training.feeds import TableFeed
+from hf_hyperbolic.training.finite_weights import nonfinite_weight
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
@@ -207,10 +208,11 @@ class HierarchyTrainer(Trainer):
         """Retrieval on the validation split; the first process looks at it, and all are told.
 
         Raises:
-            ValueError: there is no validation split, or another set is given.
+            ValueError: there is no validation split, another set is given, or weights are not finite.
         """
         if self._validation is None or eval_dataset is not None:
             raise ValueError("this trainer evaluates on the validation split that it was made with, and on no other")
+        self._check_weights()  # in every process: none is left waiting for the one that validates
         told: list[Any] = [self._validation(self._plain_model) if self.is_world_process_zero() else None]
         figures: dict[str, float] = broadcast_object_list(told)[0]
         metrics = {f"{metric_key_prefix}_{name.removeprefix('val_')}": value for name, value in figures.items()}
@@ -225,6 +227,23 @@ class HierarchyTrainer(Trainer):
             scalars = {"curvature": model.curvature.item(), "temperature": model.temperature.item()}
             logs = {**logs, **{name: part.item() for name, part in self._parts.items() if name != "loss"}, **scalars}
         super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As ever, of a checkpoint too.
+
+        Raises:
+            ValueError: weights are not finite; checkpoints from before are left as they are.
+        """
+        self._check_weights()
+        super().save_model(output_dir, _internal_call)
+
+    def _check_weights(self) -> None:
+        if name := nonfinite_weight(self._plain_model):
+            raise ValueError(
+                f"the weights are not finite after step {self.state.global_step} (the first is {name}): nothing is "
+                f"saved of them. Go on from the newest checkpoint in {self.args.output_dir}, if there is one, with a "
+                "lower learning rate"
+            )
 
     @property
     def _plain_model(self) -> HyperbolicCLIPVisionModel:

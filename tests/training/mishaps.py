@@ -72,7 +72,9 @@ def start(arguments: list, log: Path, mishap: Mishap | None = None, **environmen
     with _environment(
         PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
         OMP_NUM_THREADS="1",
-        ARROW_DEFAULT_MEMORY_POOL="system",  # another has a thread, and who forks should have none
+        # pyarrow's allocator has a thread from when it is loaded, used or not, and who forks should have none
+        ARROW_DEFAULT_MEMORY_POOL="system",
+        JE_ARROW_MALLOC_CONF="background_thread:false",
     ):
         process = context.Process(target=_main, args=([str(one) for one in arguments], log, mishap, environment))
         process.start()
@@ -234,6 +236,24 @@ def nan_gradient(train: ModuleType, steps: set[int]) -> None:
     train.objective = at_steps(objective, steps, broken)
 
 
+def overflowing_steps(train: ModuleType, first: int) -> None:
+    """From step `first` on, counted from 0, the optimiser makes a weight infinite, of a gradient that is finite."""
+    adamw = train.torch.optim.AdamW
+
+    class Overflowing(adamw):
+        made = 0
+
+        def step(self, *args, **kwargs):
+            super().step(*args, **kwargs)
+            if self.made >= first:
+                # no scalar, which would be put back onto its bound
+                weight = next(one for group in self.param_groups for one in group["params"] if one.ndim > 1).data
+                weight[(0,) * weight.ndim] = math.inf
+            self.made += 1
+
+    train.torch.optim.AdamW = Overflowing
+
+
 def little_room(train: ModuleType, first: int) -> None:
     """While checkpoint `first`, counted from 0, is written no file can grow beyond 1 kB: the kernel refuses it."""
     save = train.checkpoints.save
@@ -307,6 +327,16 @@ def signal_itself(train: ModuleType, step: int, what: signal.Signals, group: boo
         return objective(*args, **kwargs)
 
     train.objective = at_steps(objective, {step}, signalled)
+
+
+def tell_threads(train: ModuleType, file: Path) -> None:
+    """In place of a run: leaves in `file` the names of the threads of the process that it was forked from."""
+
+    def tell(_):
+        tasks = Path(f"/proc/{os.getppid()}/task")
+        file.write_text(json.dumps([(task / "comm").read_text().strip() for task in tasks.iterdir()]))
+
+    train.main = tell
 
 
 def both(first: Mishap, second: Mishap, train: ModuleType) -> None:

@@ -21,6 +21,7 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.cached_features import cached_features
 from hf_hyperbolic.training.feature_feed import FeatureFeed
 from hf_hyperbolic.training.feeds import TableFeed
+from hf_hyperbolic.training.fine_tuning import without_broken
 from hf_hyperbolic.training.sources import load_split
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
@@ -168,6 +169,9 @@ def test_images_that_cannot_be_read_are_told_each_time(args, data, tmp_path):
         found = {Path(split.table.image_files[image]).name for image in table.broken}
         assert found == {path.name for path in broken}
         assert all(Path(split.table.image_files[image]).name in why for image, why in table.broken.items())
+    lost = np.isin(split.hierarchy.node_image, list(table.broken))
+    assert np.array_equal(table.features.isnan().all(1), lost), "nothing that could be taken for a feature"
+    assert not table.features[~lost].isnan().any()
     without, features = TableFeed(split, args, (0, 1)), FeatureFeed(split, args, (0, 1), table)
     met = set()
     for batch, expected in zip(features.loader(0), without.loader(0), strict=True):
@@ -180,6 +184,61 @@ def test_images_that_cannot_be_read_are_told_each_time(args, data, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="none of the 24 images can be read"):
         cached_features(small_model("vit"), split, args, MEAN, STD)
+
+
+def test_a_split_without_what_could_not_be_read_keeps_its_features(args, data, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    args = replace(args, data=str(copy))
+    split, model = load_split(args, "val"), small_model("vit")
+    whole, _, _ = cached_features(model, split, args, MEAN, STD)
+    assert without_broken(split, whole, args)[0] is split
+    for number in (0, 5):
+        path = Path(split.table.image_files[number])
+        path.write_bytes(path.read_bytes()[:300])
+    table, _, _ = cached_features(model, split, args, MEAN, STD)
+    left, features = without_broken(split, table, args)
+    kept = np.flatnonzero(~np.isin(split.hierarchy.node_image, [0, 5]))
+    assert left.table.image_files.tolist() == np.delete(split.table.image_files, [0, 5]).tolist()
+    assert left.table.skipped()["broken_image"] == 2
+    assert np.array_equal(left.hierarchy.node_box, split.hierarchy.node_box[kept])
+    assert torch.allclose(features, whole.features[torch.from_numpy(kept)], atol=1e-5)
+    # boxes of the images that are left hold what they held
+    renumbered = {old: new for new, old in enumerate(kept.tolist())}
+    pairs = [pair for pair in split.hierarchy.ancestry.tolist() if pair[0] in renumbered]
+    assert left.hierarchy.ancestry.tolist() == sorted([renumbered[a], renumbered[b]] for a, b in pairs)
+
+
+@pytest.mark.parametrize("where", ["computing", "writing"])
+def test_an_interruption_leaves_no_file_and_no_other_mishap(args, split, monkeypatch, where):
+    model = small_model("vit")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    def half(_, path, __):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if where == "computing":
+            calls = count()
+            patch.setattr(module, "node_crops", lambda *a: interrupted() if next(calls) else node_crops(*a))
+        else:
+            patch.setattr(module, "save_file", half)
+        with pytest.raises(KeyboardInterrupt):
+            cached_features(model, split, args, MEAN, STD, batch_size=20)
+    assert not Path(args.features_dir).exists() or files(args) == []
+    assert not cached_features(model, split, args, MEAN, STD)[2]
+    assert len(files(args)) == 1
+
+
+def test_how_far_it_is_is_shown(args, split, capfd):
+    cached_features(small_model("vit"), split, args, MEAN, STD, batch_size=50)
+    shown = capfd.readouterr().err
+    nodes = split.hierarchy.num_nodes
+    assert f"{nodes}/{nodes}" in shown
+    assert shown.startswith("\rfeatures:   0%")
 
 
 def test_processes_take_parts_of_each_batch(args, split):

@@ -1,12 +1,17 @@
 """What is told of errors, and what is left of a folder that could not be written."""
 
+import multiprocessing
+import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 from safetensors import SafetensorError
+from torch.utils.data import DataLoader
 
+from hf_hyperbolic.training import workers
 from hf_hyperbolic.training.failures import clear_failures, explained, is_write_failure, whole_folder
 
 
@@ -42,6 +47,49 @@ def test_what_is_not_keeps_its_traceback(error):
     with pytest.raises(type(error)) as raised:
         main()
     assert raised.value is error
+
+
+class Slow:
+    """Items that never come, by workers that do not end when they are told to."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, _):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(3600)
+
+
+def loader_of(items):
+    return workers.batches(DataLoader(items, batch_size=None, num_workers=1, multiprocessing_context="fork"))
+
+
+def test_a_run_that_fails_ends_its_own_data_workers_and_no_other_process(monkeypatch):
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)  # how long torch waits for a worker
+    other = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    other.start()
+    of_the_caller = loader_of([1, 2, 3, 4])
+    started = []
+
+    @clear_failures
+    def main():
+        before = workers.running()
+        loader = loader_of(Slow())
+        started.extend(workers.running() - before)
+        assert len(started) == len(before) == 1
+        time.sleep(0.5)  # by then it hangs
+        assert loader
+        raise ValueError("wrong")
+
+    try:
+        with pytest.raises(SystemExit, match="ValueError: wrong"):
+            main()
+        assert not started[0].is_alive()
+        assert other.is_alive()
+        assert list(of_the_caller) == [1, 2, 3, 4]
+    finally:
+        other.kill()
+        other.join()
 
 
 @pytest.mark.parametrize(

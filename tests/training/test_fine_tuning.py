@@ -1,6 +1,7 @@
 """Runs of training/train.py that train a part of the backbone, or an average of the weights."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,49 @@ def test_the_head_learns_from_cached_features_what_it_learns_from_crops(run, bac
     assert "features of train: as they are in" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == before
     assert equal(weights(resumed), weights(cached))
+
+
+def test_images_that_cannot_be_read_are_left_out_of_cached_features(run, data, tmp_path, capsys, monkeypatch):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    broken = [*sorted((copy / "train").glob("*.jpg"))[:2], sorted((copy / "val").glob("*.jpg"))[0]]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:300])
+    # as where a disk does not answer while features are computed: the check before found nothing
+    monkeypatch.setattr("hf_hyperbolic.training.sources.drop_broken", lambda table, *_: table)
+    features = ["--data", copy, "--cache_features", "true", "--features_dir", tmp_path / "features"]
+    said = []
+    for name in ("first", "second"):
+        run(tmp_path / name, *features)
+        said.append(re.findall(r"^\d+ of the .*", capsys.readouterr().out, re.MULTILINE))
+        assert len(logged(tmp_path / name, "val_score")) == 2
+    assert said[0] == said[1]
+    of_train, of_val = said[0]
+    assert of_train.startswith("2 of the 24 images of train could not be read when features were computed")
+    assert of_val.startswith("1 of the 8 images of val could not be read")
+    assert all(str(path) in of_train for path in broken[:2])
+    assert str(broken[2]) in of_val
+    assert equal(weights(tmp_path / "first"), weights(tmp_path / "second"))
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--freeze_backbone", "true"), ("--cache_features", "true"), ("--lora_rank", "2")]
+)
+def test_it_goes_on_from_a_model_of_this_library(run, tmp_path, capsys, more):
+    if "--lora_rank" in more:
+        pytest.importorskip("peft")
+    start = run(tmp_path / "start", "--max_steps", "2") / "best"
+    at_a_standstill = ["--max_steps", "1", "--learning_rate", "1e-12", "--features_dir", tmp_path / "features"]
+    again = run(tmp_path / "again", *at_a_standstill, *more, backbone=start)
+    taken = "backbone, projection, curvature, temperature, 158 of 158 class proxies; new: nothing"
+    assert f"taken from {start}: {taken}" in capsys.readouterr().out
+    found, expected = weights(again), load_file(start / "model.safetensors")
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.allclose(found[name], tensor, atol=1e-6), name
+    # and it learns: this is what standing still leaves out
+    learnt = weights(run(tmp_path / "learnt", *at_a_standstill, "--learning_rate", "0.01", *more, backbone=start))
+    assert not torch.allclose(learnt["projection.0.weight"], expected["projection.0.weight"], atol=1e-4)
 
 
 def test_an_average_is_saved_evaluated_and_goes_on_bit_for_bit(run, backbones, tmp_path):

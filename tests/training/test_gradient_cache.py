@@ -12,6 +12,7 @@ from transformers import ResNetConfig
 
 from hf_hyperbolic import HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
 from hf_hyperbolic.losses import PairMasks, angle_loss
+from hf_hyperbolic.training.freezing import freeze_backbone, freeze_layers
 from hf_hyperbolic.training.gradient_cache import GradientCache, RandomState, batch_norms
 
 
@@ -109,6 +110,47 @@ def test_batch_statistics_are_of_a_part_and_move_once_for_each(accelerator):
     model.load_state_dict(start)
     whole = with_graph(model, crops(), 1, accelerator)
     assert (whole[0] - expected[0]).abs() > 1e-3, "statistics of parts are another model: the help says so"
+
+
+def statistics_used(model):
+    """Names of the normalising layers whose running statistics a pass in training mode moves."""
+    before = {name: value.clone() for name, value in model.named_buffers() if name.endswith("running_mean")}
+    with torch.no_grad():
+        embed(model.train(), crops())
+    return {name for name, value in before.items() if not torch.equal(value, model.get_buffer(name))}
+
+
+@pytest.mark.parametrize("blocks", [1, 2, None])
+def test_frozen_layers_have_no_batch_statistics(blocks):
+    """Found before the first forward pass, as training/train.py asks for them."""
+    model = resnet()
+    everything = len(batch_norms(model))
+    if blocks is None:
+        freeze_backbone(model)
+    else:
+        freeze_layers(model, blocks)
+    names = {norm: f"{name}.running_mean" for name, norm in model.named_modules()}
+    found = {names[norm] for norm in batch_norms(model)}
+    assert found == statistics_used(model)
+    assert 0 < len(found) < everything
+
+
+def test_a_part_of_one_crop_is_refused_for_what_is_trained_alone(accelerator):
+    model = resnet()
+    freeze_backbone(model)
+    with pytest.raises(ValueError, match="single crop"):
+        GradientCache(lambda part: part, model, accelerator, 1)  # the head has batch statistics too
+    model.tangent_norm = torch.nn.Identity()
+    expected = with_graph(model, crops(), COUNT, accelerator)
+    assert_same(cached(model, crops(), 1, accelerator), expected)
+
+
+def test_a_frozen_layer_without_running_statistics_still_normalises_by_the_batch():
+    model = resnet()
+    freeze_backbone(model)
+    norm = next(module for module in model.backbone.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    norm.running_mean = norm.running_var = None
+    assert batch_norms(model) == [norm, model.tangent_norm]
 
 
 def test_autocast_is_the_same_in_both_passes(half_precision):

@@ -58,6 +58,14 @@ def whole(data, tmp_path_factory) -> tuple[Path, int, int]:
     return folder / "run", *json.loads((folder / "calls").read_text())
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux tells them")
+def test_runs_are_forked_from_a_process_of_one_thread(tmp_path):
+    """Or a lock that another thread held would be held for ever in the run."""
+    run = mishaps.start([], tmp_path / "log", partial(mishaps.tell_threads, file=tmp_path / "threads"))
+    assert run.wait() == 0, run.printed()
+    assert len(json.loads((tmp_path / "threads").read_text())) == 1
+
+
 def test_killed_ten_times_at_any_moment_it_ends_with_the_same_weights(data, whole, tmp_path):
     expected, calls, calls_writing = whole
     rng = random.Random(0)
@@ -208,6 +216,43 @@ def test_nan_again_and_again_ends_the_run(data, tmp_path):
     assert "3 steps in a row taught nothing (--max_skipped_steps 2)" in printed
     assert "Traceback" not in printed
     assert [path.name for path in sorted((run / "checkpoints").iterdir())][-1] == "step-00000003"
+
+
+@pytest.mark.parametrize("more", [(), ("--ema_decay", "0.9"), ("--eval_steps", "3")])
+def test_weights_that_overflow_in_the_last_step_are_not_saved(data, tmp_path, more):
+    """The step's loss and gradient are finite, and no other loss follows that would tell."""
+    run = tmp_path / "run"
+    few = ["--max_steps", "4", "--eval_steps", "2", "--keep_checkpoints", "1", *more]
+    status, printed = lived(data, run, *few, mishap=partial(mishaps.overflowing_steps, first=3))
+    assert status == 1, printed
+    last = run / "checkpoints" / f"step-0000000{3 if '3' in more else 2}"
+    assert printed.count("the weights are not finite after step 4 (the first is ") == 1
+    assert f"{run / 'best'} (step " in printed
+    assert f"and {last} are from before it. Go on from the checkpoint with --resume true and a lower" in printed
+    assert "Traceback" not in printed
+    assert not (run / "final").exists()
+    assert list((run / "checkpoints").iterdir()) == [last]
+    for folder in (run / "best", last):
+        assert all(tensor.isfinite().all() for tensor in tensors(folder).values())
+    assert "step 4: val" not in printed
+    # the way out that it names
+    status, printed = lived(data, run, *few, "--learning_rate", "1e-4")
+    assert status == 0, printed
+    assert all(tensor.isfinite().all() for tensor in tensors(run / "final").values())
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_weights_that_overflow_before_anything_is_kept_end_the_run(data, tmp_path, told):
+    """Told to stop after that step it would write a checkpoint."""
+    run = tmp_path / "run"
+    overflow = partial(mishaps.overflowing_steps, first=1)
+    stop = partial(mishaps.signal_itself, step=1, what=signal.SIGTERM)
+    more = ["--max_steps", "9" if told else "2", "--eval_steps", "9"]
+    status, printed = lived(data, run, *more, mishap=partial(mishaps.both, overflow, stop) if told else overflow)
+    assert status == 1, printed
+    assert "the weights are not finite after step 2" in printed
+    assert "There is no checkpoint yet: start again in another folder with a lower --learning_rate" in printed
+    assert not [name for name in ("final", "best", "checkpoints") if (run / name).exists()]
 
 
 def test_a_dead_data_worker_ends_the_run(data, tmp_path):

@@ -129,3 +129,15 @@ def test_there_is_no_evaluation_without_a_split(parts):
     trainer = HierarchyTrainer(model, settings, args, train, None, processor)
     with pytest.raises(ValueError, match="evaluates on the validation split that it was made with"):
         trainer.evaluate()
+
+
+def test_weights_that_are_not_finite_are_not_saved(parts, tmp_path):
+    model, settings, train, processor = parts
+    args = training_arguments(settings, eval_strategy="no")
+    trainer = HierarchyTrainer(model, settings, args, train, None, processor)
+    trainer.save_model(str(tmp_path / "good"))
+    model.projection[0].weight.data[0, 0] = float("inf")
+    with pytest.raises(ValueError, match=r"not finite after step 0 \(the first is projection.0.weight\): nothing is"):
+        trainer.save_model(str(tmp_path / "bad"))
+    assert (tmp_path / "good" / "model.safetensors").exists()
+    assert not (tmp_path / "bad").exists()
