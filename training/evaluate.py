@@ -32,6 +32,7 @@ from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measu
 from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.space import write_disk
+from hf_hyperbolic.training.class_phrases import called_alike, number_phrases
 from hf_hyperbolic.training.ground import read_ground
 from hf_hyperbolic.training.output_names import file_name, file_names, free_folder
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
@@ -216,14 +217,20 @@ def main(argv: list[str] | None = None) -> None:
             )  # fmt: skip
             found, values = found | more, values | more_values
             if names is not None:
+                found["notes"] += [
+                    f"zero_shot: {' and '.join(map(repr, alike))} are the same in words: by names a box is told to "
+                    "be of one of them by nothing but their order, and one that is named is found for either"
+                    for alike in called_alike(hierarchy.class_names)
+                ]
                 if each.words_from(data) and not each.trained_on(data):
                     found["notes"].append(
                         f"zero_shot: the text tower of {each.name} was fitted to this very data set, so its figures by "
                         "names are not zero-shot"
                     )
                 by_name, by_name_values = evaluate_text_to_image(
-                    embeddings[each.name], hierarchy, names, each.curvature, seed=options.seed
-                )
+                    embeddings[each.name], hierarchy, names, each.curvature, seed=options.seed,
+                    called=number_phrases(hierarchy.class_names),
+                )  # fmt: skip
                 found, values = found | {"text_to_image": by_name}, values | by_name_values
         results[each.name], per_query[each.name] = found, values
     if accelerator.is_main_process:
