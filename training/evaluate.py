@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> None:
         embeddings[each.name] = each.embed(held_out, progress=accelerator.is_main_process)
         found, values = evaluate_per_query(
             embeddings[each.name], hierarchy, each.curvature, None, frequencies, options.seed, settings=settings,
-            distributed=True,
+            distributed=True, progress=accelerator.is_main_process,
         )  # fmt: skip
         if note:
             found["notes"].append(note)
@@ -214,6 +214,7 @@ def main(argv: list[str] | None = None) -> None:
             more, more_values = evaluate_zero_shot(
                 embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed,
                 trained_here=each.trained_on(data), distributed=True, name_embeds=names,
+                progress=accelerator.is_main_process,
             )  # fmt: skip
             found, values = found | more, values | more_values
             if names is not None:
