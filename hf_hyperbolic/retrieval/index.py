@@ -215,6 +215,13 @@ class Index(IndexRows):
         found = self._found(chosen, [met[row][0] for row in chosen], [met[row][1] for row in chosen])
         return Results(found, "distance", "path", candidates)
 
+    def embed(self, image: Query | None = None, box: Box | None = None, text: str | None = None) -> np.ndarray:
+        """(1, D) embedding of a query by the index's model, to be asked elsewhere: in `search`, or in Qdrant.
+
+        Arguments and errors as `children`.
+        """
+        return self._query(image, box, text)[0]
+
     def search(
         self,
         embeddings: np.ndarray | torch.Tensor,
