@@ -195,6 +195,7 @@ def main(argv: list[str] | None = None) -> None:
     results: dict[str, dict] = {}
     per_query: dict[str, dict] = {}
     embeddings: dict[str, np.ndarray] = {}
+    name_embeds: dict[str, np.ndarray | None] = {}
     for each in (system, *others):
         accelerator.print(f"embedding with {each.name}")
         embeddings[each.name] = each.embed(held_out, progress=accelerator.is_main_process)
@@ -204,13 +205,13 @@ def main(argv: list[str] | None = None) -> None:
         )  # fmt: skip
         if note:
             found["notes"].append(note)
+        try:
+            names = name_embeds[each.name] = each.embed_names(hierarchy.class_names)
+        except ValueError as error:  # a word that its tokenizer does not know
+            names = name_embeds[each.name] = None
+            found["notes"].append(f"by names nothing of {each.name} is shown: {error}")
         if options.zero_shot:
             reference = each.embed(support_split, support.nodes, progress=accelerator.is_main_process)
-            try:
-                names = each.embed_names(hierarchy.class_names)
-            except ValueError as error:  # a word that its tokenizer does not know
-                names = None
-                found["notes"].append(f"zero_shot: no figure of {each.name} by names: {error}")
             more, more_values = evaluate_zero_shot(
                 embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed,
                 trained_here=each.trained_on(data), distributed=True, name_embeds=names,
@@ -238,8 +239,9 @@ def main(argv: list[str] | None = None) -> None:
         told_images = hierarchy.node_image[told_boxes(hierarchy, support)] if options.zero_shot else None
         comparisons = compare(system, others, per_query, told_images)
         text = write(
-            options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons
-        )
+            options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons,
+            name_embeds[system.name],
+        )  # fmt: skip
         if options.run and options.which == "best" and options.split == "val" and data == trained_on:
             text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
         print(text)
@@ -262,6 +264,7 @@ def write(
     per_query: dict[str, dict],
     embeds: np.ndarray,
     comparisons: dict[str, dict[str, dict]],
+    name_embeds: np.ndarray | None = None,
 ) -> str:
     """Writes table, JSON, values of every query and the report; gives the table."""
     output.mkdir(parents=True, exist_ok=True)
@@ -301,6 +304,8 @@ def write(
         system_measures={other.name: other.measures for other in others},
         comparisons=comparisons,
         seed=options.seed,
+        name_embeds=name_embeds,
+        called=number_phrases(held_out.hierarchy.class_names),
     )
     write_disk(output / "poincare_disk.png", held_out.hierarchy, embeds, system.curvature)
     return text

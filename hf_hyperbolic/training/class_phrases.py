@@ -30,7 +30,7 @@ def called_alike(class_names: Sequence[str]) -> list[list[str]]:
     """Groups of classes, two or more in each, that are the same in words: no phrase tells them apart."""
     called = number_phrases(class_names)
     shared = np.flatnonzero(np.bincount(called) > 1)
-    return [[class_names[number] for number in np.flatnonzero(called == one)] for one in shared]
+    return [[class_names[number] for number in np.flatnonzero(called == one).tolist()] for one in shared]
 
 
 def read_aliases(path: str | Path, class_names: Sequence[str]) -> dict[str, list[str]]:

@@ -80,6 +80,7 @@ def test_evaluation_by_names(fitted, train, tmp_path):
     (result,) = json.loads((output / "results.json").read_text())["results"].values()
     assert result["zero_shot_by_name"].keys() == result["zero_shot"].keys()
     assert result["text_to_image"]["combined"]["scenes_top_10"]["value"] <= 1
+    assert 'id="words"' in (output / "report.html").read_text()
 
 
 def test_words_fitted_to_the_evaluated_data_are_no_zero_shot(fitted, train, tmp_path, data):
