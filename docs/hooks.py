@@ -3,6 +3,8 @@
 - A page or file outside docs/ that a page links to, or that mkdocs.yml names, joins the site under `repository/`, and
   links to it lead there: the README, the metric's card, a recipe in YAML.
 - `<!-- settings: FILE ... -->` becomes a table of the settings that the dataclasses of these files hold.
+- A drawing beside which lies a `-dark` one, `idea/cone.svg` and `idea/cone-dark.svg`, is shown in the one or the
+  other, by the scheme that the reader has chosen. On GitHub the first, on white, serves both.
 - The start page is docs/start.md: docs/index.md is about indexes.
 
 Links in the pages are those that work on GitHub.
@@ -21,6 +23,7 @@ from pymdownx.slugs import slugify
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = "repository/"
 _LINK = re.compile(r"(?P<before>\]\()(?P<to>[^)\s#:]+)(?P<after>#[^)\s]*)?(?=\))")
+_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<to>[^)\s#:]+)\.svg\)")
 _SETTINGS = re.compile(r"^<!-- settings: (.+) -->$", re.M)
 _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 
@@ -53,8 +56,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     here = page.file.src_uri
+    markdown = _IMAGE.sub(lambda image: by_scheme(image, page.file.abs_src_path), markdown)
     markdown = _SETTINGS.sub(lambda found: settings_table(found[1].split()), markdown)
     return _outside_fences(markdown, lambda text: _LINK.sub(lambda link: _relative(link, here), text))
+
+
+def by_scheme(image: re.Match[str], page: str | None) -> str:
+    """The image, or both that are there, each for one scheme as mkdocs-material tells them apart."""
+    to = image["to"]
+    if page is None or not (Path(page).parent / f"{to}-dark.svg").is_file():
+        return image[0]
+    return f"![{image['alt']}]({to}.svg#only-light)![{image['alt']}]({to}-dark.svg#only-dark)"
 
 
 def _move(files: Files, source: str, name: str, place: str, url: str) -> None:

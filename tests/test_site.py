@@ -96,6 +96,24 @@ def test_settings_tables_show_every_setting():
     assert "| `--seed` | 0 |  |" in table
 
 
+def test_drawings_are_shown_by_the_scheme_of_the_reader():
+    pytest.importorskip("mkdocs")
+    spec = importlib.util.spec_from_file_location("page_hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def shown(markdown):
+        page = str(ROOT / "docs" / "idea.md")
+        return module._IMAGE.sub(lambda image: module.by_scheme(image, page), markdown)
+
+    both = shown("![The cone](idea/cone.svg)")
+    assert both == "![The cone](idea/cone.svg#only-light)![The cone](idea/cone-dark.svg#only-dark)"
+    for plain in ("![Scenes](scenes.jpg)", "![Nothing](idea/nothing.svg)", "[A link](idea/cone.svg)"):
+        assert shown(plain) == plain
+    pictures = re.findall(r"!\[[^]]*\]\([^)]*\.svg[^)]*\)", shown(text_of("docs/idea.md")))
+    assert len(pictures) == 8
+
+
 def test_links_out_of_the_pages_lead_into_the_site():
     pytest.importorskip("mkdocs")
     spec = importlib.util.spec_from_file_location("page_hooks", ROOT / "docs" / "hooks.py")

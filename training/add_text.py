@@ -27,7 +27,7 @@ from hf_hyperbolic.losses import name_loss
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.phrases import tokenize
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.class_phrases import ClassPhrases, read_aliases
+from hf_hyperbolic.training.class_phrases import ClassPhrases, number_phrases, read_aliases
 from hf_hyperbolic.training.optimisation import learning_rate_factor
 from hf_hyperbolic.training.sources import load_split
 from hf_hyperbolic.training.speed import adamw
@@ -123,7 +123,10 @@ def figures(
     embeds, names = system.embed(val), system.embed_names(val.hierarchy.class_names)
     assert names is not None
     measures = {"boxes": system.measures["children"], "scenes": system.measures["parents"]}
-    found, _ = evaluate_text_to_image(embeds, val.hierarchy, names, system.curvature, sorted({*measures.values()}))
+    found, _ = evaluate_text_to_image(
+        embeds, val.hierarchy, names, system.curvature, sorted({*measures.values()}),
+        called=number_phrases(val.hierarchy.class_names),
+    )  # fmt: skip
     lines = [f"{data}, val: {val.hierarchy.num_images} images; by the name of each class, share of the top 10 in %:"]
     lines += [
         f"  {gallery} by {measure}: {_percent(found[measure][f'{gallery}_top_{TOP}'])}"

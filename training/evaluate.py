@@ -32,6 +32,7 @@ from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measu
 from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.space import write_disk
+from hf_hyperbolic.training.class_phrases import called_alike, number_phrases
 from hf_hyperbolic.training.ground import read_ground
 from hf_hyperbolic.training.output_names import file_name, file_names, free_folder
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
@@ -194,44 +195,53 @@ def main(argv: list[str] | None = None) -> None:
     results: dict[str, dict] = {}
     per_query: dict[str, dict] = {}
     embeddings: dict[str, np.ndarray] = {}
+    name_embeds: dict[str, np.ndarray | None] = {}
     for each in (system, *others):
         accelerator.print(f"embedding with {each.name}")
         embeddings[each.name] = each.embed(held_out, progress=accelerator.is_main_process)
         found, values = evaluate_per_query(
             embeddings[each.name], hierarchy, each.curvature, None, frequencies, options.seed, settings=settings,
-            distributed=True,
+            distributed=True, progress=accelerator.is_main_process,
         )  # fmt: skip
         if note:
             found["notes"].append(note)
+        try:
+            names = name_embeds[each.name] = each.embed_names(hierarchy.class_names)
+        except ValueError as error:  # a word that its tokenizer does not know
+            names = name_embeds[each.name] = None
+            found["notes"].append(f"by names nothing of {each.name} is shown: {error}")
         if options.zero_shot:
             reference = each.embed(support_split, support.nodes, progress=accelerator.is_main_process)
-            try:
-                names = each.embed_names(hierarchy.class_names)
-            except ValueError as error:  # a word that its tokenizer does not know
-                names = None
-                found["notes"].append(f"zero_shot: no figure of {each.name} by names: {error}")
             more, more_values = evaluate_zero_shot(
                 embeddings[each.name], hierarchy, reference, support, each.curvature, seed=options.seed,
                 trained_here=each.trained_on(data), distributed=True, name_embeds=names,
+                progress=accelerator.is_main_process,
             )  # fmt: skip
             found, values = found | more, values | more_values
             if names is not None:
+                found["notes"] += [
+                    f"zero_shot: {' and '.join(map(repr, alike))} are the same in words: by names a box is told to "
+                    "be of one of them by nothing but their order, and one that is named is found for either"
+                    for alike in called_alike(hierarchy.class_names)
+                ]
                 if each.words_from(data) and not each.trained_on(data):
                     found["notes"].append(
                         f"zero_shot: the text tower of {each.name} was fitted to this very data set, so its figures by "
                         "names are not zero-shot"
                     )
                 by_name, by_name_values = evaluate_text_to_image(
-                    embeddings[each.name], hierarchy, names, each.curvature, seed=options.seed
-                )
+                    embeddings[each.name], hierarchy, names, each.curvature, seed=options.seed,
+                    called=number_phrases(hierarchy.class_names),
+                )  # fmt: skip
                 found, values = found | {"text_to_image": by_name}, values | by_name_values
         results[each.name], per_query[each.name] = found, values
     if accelerator.is_main_process:
         told_images = hierarchy.node_image[told_boxes(hierarchy, support)] if options.zero_shot else None
         comparisons = compare(system, others, per_query, told_images)
         text = write(
-            options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons
-        )
+            options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons,
+            name_embeds[system.name],
+        )  # fmt: skip
         if options.run and options.which == "best" and options.split == "val" and data == trained_on:
             text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
         print(text)
@@ -254,6 +264,7 @@ def write(
     per_query: dict[str, dict],
     embeds: np.ndarray,
     comparisons: dict[str, dict[str, dict]],
+    name_embeds: np.ndarray | None = None,
 ) -> str:
     """Writes table, JSON, values of every query and the report; gives the table."""
     output.mkdir(parents=True, exist_ok=True)
@@ -293,6 +304,8 @@ def write(
         system_measures={other.name: other.measures for other in others},
         comparisons=comparisons,
         seed=options.seed,
+        name_embeds=name_embeds,
+        called=number_phrases(held_out.hierarchy.class_names),
     )
     write_disk(output / "poincare_disk.png", held_out.hierarchy, embeds, system.curvature)
     return text

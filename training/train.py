@@ -210,7 +210,8 @@ def main(argv: list[str] | None = None) -> None:
         relations = relations.to(embeds.device)
         scenes = relations.is_scene
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
-        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names)
+        named = class_names.phrases.of_called(relations.categories) if class_names else None
+        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names, named)
         if cache:
             cache.backward(loss)
         else:

@@ -24,8 +24,8 @@ _ROUNDING = 1e-5
 _ROW_REASONS = {
     "no_image_id": "ImageID is empty",
     "unknown_class": "LabelName is not among the class descriptions",
-    "group_of": "IsGroupOf marks a group, not one instance; pass include_group_of=True to keep it",
-    "depiction": "IsDepiction marks a drawing or a toy; pass include_depiction=True to keep it",
+    "group_of": "IsGroupOf marks a group; include_group_of=True (--option include_group_of=true) keeps it",
+    "depiction": "IsDepiction marks no real thing; include_depiction=True (--option include_depiction=true) keeps it",
     **REASONS,
     "not_a_box": "XMin, YMin, XMax and YMax must be four finite numbers",
     "zero_area": "XMin must lie below XMax, and YMin below YMax",

@@ -170,9 +170,13 @@ def _split_ids(root: Path, split: str, log: ProblemLog) -> list[str]:
 
 def _wanted(box: MarkedBox, include_parts: bool, include_difficult: bool, log: ProblemLog) -> bool:
     if box.is_part and not include_parts:
-        log.add("part", box.where, "part of an object; pass include_parts=True to keep it")
+        log.add("part", box.where, "part of an object; include_parts=True (--option include_parts=true) keeps it")
     elif box.is_difficult and not include_difficult:
-        log.add("difficult", box.where, "marked as difficult; pass include_difficult=True to keep it")
+        log.add(
+            "difficult",
+            box.where,
+            "marked as difficult; include_difficult=True (--option include_difficult=true) keeps it",
+        )
     else:
         return True
     return False

@@ -1,10 +1,12 @@
 """Every protocol, under every measure, with chance and ceiling beside every figure: one call, one JSON-ready dict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.by_class import add_by_class
@@ -55,6 +57,7 @@ def evaluate_per_query(
     train_embeds: Vectors | None = None,
     settings: EvaluationSettings | None = None,
     distributed: bool = False,
+    progress: bool = False,
 ) -> tuple[dict[str, Any], PerUnit]:
     """Evaluates the embeddings of a split, and keeps the values behind the figures.
 
@@ -112,6 +115,7 @@ def evaluate_per_query(
         distributed: share the queries out over the processes of `accelerate launch` or `torchrun`. All of them must
             then call this with the same arguments, and each gets what one process alone would, to the last bit if it
             computes with as many threads (`OMP_NUM_THREADS`).
+        progress: show a bar of the sections, named as they are worked on, where a terminal looks on.
 
     Returns:
         The result, and `"<section>/<measure>/<figure>"` -> per-unit values (float64, NaN where undefined) for
@@ -136,16 +140,21 @@ def evaluate_per_query(
         "measures": list(names),
         "correction_references": "train" if references else "gallery",
     }
-    with torch.no_grad():
-        add_counts(run)
-        add_parent_to_child(run, train_hierarchy)
-        add_child_to_parent(run)
-        add_own_scene(run)
-        add_entailment(run, train_hierarchy)
-        add_geometry(run, vectors)
-        add_hubness(run)
-        add_by_class(run, train_hierarchy)
-        add_emergence(run, vectors, curvature)
+    sections: dict[str, Callable[[], None]] = {
+        "counts": partial(add_counts, run),
+        "parent -> child": partial(add_parent_to_child, run, train_hierarchy),
+        "child -> parent": partial(add_child_to_parent, run),
+        "own scene": partial(add_own_scene, run),
+        "entailment": partial(add_entailment, run, train_hierarchy),
+        "geometry": partial(add_geometry, run, vectors),
+        "hubness": partial(add_hubness, run),
+        "classes": partial(add_by_class, run, train_hierarchy),
+        "tree": partial(add_emergence, run, vectors, curvature),
+    }
+    with torch.no_grad(), tqdm(sections.items(), unit="section", disable=None if progress else True) as bar:
+        for name, add in bar:
+            bar.set_description(f"evaluating: {name}")
+            add()
     return run.results, run.per_unit
 
 

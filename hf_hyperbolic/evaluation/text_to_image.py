@@ -1,6 +1,7 @@
 """Text -> image: is what a class is called answered by its boxes, and by the scenes that hold one?
 
-Queries are the names of the classes that occur in the split, each once. There are two galleries:
+Queries are the names of the classes that occur in the split, each once: classes of one name, as `Traffic light` and
+`traffic_light`, are one query, and what is right for either is right. There are two galleries:
 
 - `boxes`: every box of the split. The name is the more general side and the parent; a box is relevant when it is of the
   class.
@@ -37,6 +38,7 @@ def evaluate_text_to_image(
     measures: Sequence[str] | None = None,
     seed: int = 0,
     resamples: int = 1000,
+    called: np.ndarray | None = None,
 ) -> tuple[dict[str, dict[str, Figure]], dict[str, np.ndarray]]:
     """Retrieval by the names of the classes.
 
@@ -48,6 +50,7 @@ def evaluate_text_to_image(
         measures: names of `retrieval.measures.MEASURES`; when None all that apply.
         seed: of the bootstrap.
         resamples: of the bootstrap.
+        called: (C,) number of each class's name, from 0 on, where classes share one; when None each has its own.
 
     Returns:
         measure -> `boxes_top_10`, `boxes_average_precision`, `scenes_top_10`, `scenes_average_precision` -> `value`,
@@ -65,10 +68,15 @@ def evaluate_text_to_image(
         )
     c = curvature if is_hyperbolic(curvature) else None
     chosen = tuple(measures) if measures is not None else applicable_measures(curvature)
+    if called is None:
+        called = np.arange(hierarchy.num_classes)
+    first = np.unique(called, return_index=True)[1]
+    names = names[torch.from_numpy(first)]
     table: dict[str, dict[str, Figure]] = {measure: {} for measure in chosen}
     per_query: dict[str, np.ndarray] = {}
     for gallery, direction in GALLERIES.items():
         nodes, relevant, known = _gallery(hierarchy, gallery)
+        relevant, known = _of_queries(relevant, known, called, len(first))
         asked = np.flatnonzero(relevant.any(1))
         if not len(asked):
             raise ValueError(f"text -> {gallery}: no class of the split has a box")
@@ -94,6 +102,17 @@ def _gallery(hierarchy: Hierarchy, gallery: str) -> tuple[np.ndarray, np.ndarray
     held = hierarchy.scene_labels()
     known = known_labels(hierarchy, nodes, held)
     return nodes, held.T, np.ones_like(held.T) if known is None else known.T
+
+
+def _of_queries(
+    relevant: np.ndarray, known: np.ndarray, called: np.ndarray, queries: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of classes -> rows of queries, given the (C,) query of each class; what answers one of them is known."""
+    found = np.zeros((queries, relevant.shape[1]), dtype=bool)
+    settled = np.ones_like(found)
+    np.logical_or.at(found, called, relevant)
+    np.logical_and.at(settled, called, known)
+    return found, settled | found
 
 
 def _figures(found: torch.Tensor, relevant: np.ndarray) -> dict[str, np.ndarray]:

@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.bootstrap import multiplicities
@@ -62,6 +63,7 @@ def evaluate_zero_shot(
     trained_here: bool | None = None,
     distributed: bool = False,
     name_embeds: torch.Tensor | np.ndarray | None = None,
+    progress: bool = False,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Accuracy and mean average precision of telling boxes by the nearest prototype.
 
@@ -82,6 +84,7 @@ def evaluate_zero_shot(
             computes with as many threads (`OMP_NUM_THREADS`).
         name_embeds: (C, D) embeddings of the names of `hierarchy.class_names` by the model's text tower: boxes are told
             by them too, among the same classes, a name in place of each prototype.
+        progress: show a bar of the measures, named as they are worked on, where a terminal looks on.
 
     Returns:
         The result: `zero_shot`: measure -> figure of `FIGURES` -> `value`, `low`, `high`, `chance`, `ceiling`,
@@ -120,11 +123,13 @@ def evaluate_zero_shot(
     def tell(section: str, prototypes_by: Callable[[str], list[torch.Tensor]]) -> tuple[dict[str, Any], dict[str, Any]]:
         table, per_class = {}, {}
         for measure in names:
+            bar.set_description(f"{section.replace('_', ' ')}: {measure}")
             given = PrototypeScores(crops, prototypes_by(measure), measure, c)
             weights = image_draws.for_map if measures is not None or measure == quoted else image_draws.for_map[:0]
             told, precision, resampled = judge(queries, given, weights, processes)
             table[measure], per_class[measure] = _figures(queries, told, precision, resampled, image_draws, levels)
             per_unit[f"{section}/{measure}/accuracy"] = np.mean(told, axis=0)
+            bar.update()
         return table, per_class
 
     def means_of_boxes(measure: str) -> list[torch.Tensor]:
@@ -139,11 +144,14 @@ def evaluate_zero_shot(
             for draw in support.draws
         ]
 
+    count = len(names) * (1 if name_embeds is None else 2)
+    bar = tqdm(total=count, unit="measure", disable=None if progress else True)
     table, per_class = tell("zero_shot", means_of_boxes)
     found: dict[str, Any] = {"zero_shot": table}
     if name_embeds is not None:
         called = torch.as_tensor(name_embeds).detach().float()[torch.from_numpy(queries.classes)].to(crops.device)
         found["zero_shot_by_name"] = tell("zero_shot_by_name", lambda _: [called])[0]
+    bar.close()
     about = {"measure": quoted, **_about(queries, support, trained_here)} | {
         "per_class": {
             "name": [hierarchy.class_names[label] for label in queries.classes],

@@ -71,7 +71,11 @@ class TrainedModel:
     def _check(self) -> None:
         kind, mine = self.config.get("model_type"), HyperbolicCLIPVisionConfig.model_type
         if kind not in (mine, HyperbolicCLIPConfig.model_type):
-            raise ValueError(f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}")
+            raise ValueError(
+                f"{self.folder} holds a model of type {kind!r}; what is pushed here is a {mine!r}. If it is a "
+                f"backbone, of `hf-hyperbolic backbone moco` say, train with --backbone {self.folder} and push that "
+                f"run; the backbone itself travels as any model does, by `hf upload USER/NAME {self.folder}`"
+            )
         if not any(self.folder.glob("*.safetensors")):
             raise FileNotFoundError(f"{self.folder} holds no weights in safetensors, and nothing else is pushed")
         code = {f"{name.partition('.')[0]}.py" for name in self.config.get("auto_map", {}).values()}

@@ -74,6 +74,7 @@ details { margin-top:14px; } summary { cursor:pointer; color:var(--accent); font
 .row { display:grid; grid-template:"head head" auto "query hits" auto / 124px minmax(0,1fr); gap:9px 20px;
   padding:13px 0 16px;
   border-top:1px solid var(--rule); }
+.row.asked { grid-template:"head" auto "hits" auto / minmax(0,1fr); }
 .gallery .note { margin-bottom:10px; }
 .ask { grid-area:head; display:flex; flex-wrap:wrap; gap:2px 14px; align-items:baseline; overflow-wrap:anywhere; }
 .query { grid-area:query; width:100%; aspect-ratio:1; object-fit:contain; background:#e6eaed; border-radius:8px; }
@@ -105,6 +106,7 @@ footer { color:var(--muted); font-size:.85rem; padding-top:6px; padding-bottom:4
   .cards { grid-template-columns:1fr; gap:12px; } .card, .card:nth-child(-n+2) { grid-column:auto; }
   .example { grid-template-columns:1fr; }
   .row { grid-template:"query head" auto "hits hits" auto / 84px minmax(0,1fr); gap:13px 14px; }
+  .row.asked { grid-template:"head" auto "hits" auto / minmax(0,1fr); }
   .ask { flex-direction:column; align-self:center; align-items:flex-start; }
   .hits { grid-template-columns:repeat(4,minmax(0,1fr)); gap:14px 11px; }
   .hit .own { padding:0 3px; font-size:.68rem; letter-spacing:-.01em; }

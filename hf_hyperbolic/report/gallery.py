@@ -205,8 +205,13 @@ def _render_row(row: GalleryRow, measure: str, hierarchy: Hierarchy, crop_of: Cr
         else text(""),
     ]
     query = image(thumbnail_uri(crop_of(row.query), 220), f"query: {name}", class_="query")
-    hits = tag("ol", join(_render_hit(hit, measure, hierarchy, crop_of) for hit in row.hits), class_="hits")
+    hits = render_hits(row.hits, measure, hierarchy, crop_of)
     return tag("div", join([tag("div", join(ask), class_="ask"), query, hits]), class_="row")
+
+
+def render_hits(hits: Iterable[Hit], measure: str, hierarchy: Hierarchy, crop_of: CropOf) -> Markup:
+    """Results side by side, each with its score and marked right or wrong."""
+    return tag("ol", join(_render_hit(hit, measure, hierarchy, crop_of) for hit in hits), class_="hits")
 
 
 def _render_hit(hit: Hit, measure: str, hierarchy: Hierarchy, crop_of: CropOf) -> Markup:

@@ -22,17 +22,7 @@ from torch import Tensor
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.data.files import write_text
 from hf_hyperbolic.report.poincare import geodesic_arc
-from hf_hyperbolic.report.style import (
-    INK,
-    LEVEL_COLOURS,
-    MUTED,
-    PAPER,
-    level_colour,
-    level_marker,
-    new_figure,
-    style_axes,
-    to_svg,
-)
+from hf_hyperbolic.report.style import DARK, LIGHT, Look, level_marker, new_figure, style_axes, to_svg
 from hf_hyperbolic.retrieval import scores
 
 CURVATURE = 1.0
@@ -82,62 +72,62 @@ def walk(query: str, names: list[str], steps: int = 50) -> list[str]:
     return [names[n] for n in dict.fromkeys(nearest)]
 
 
-def triangle() -> Figure:
+def triangle(look: Look = LIGHT) -> Figure:
     """Cone and angles: which parts a whole holds, and the two angles of a pair."""
-    figure = _figure(10.4, 5.5)
+    figure = _figure(10.4, 5.5, look)
     left, right = figure.subplots(1, 2)
-    _disk(left, "The cone of “car”")
-    shade = _shade(left, lambda z: beta(place("car"), z), levels=(120, 150, 165))
-    _mark(left, ["street", "car", "wheel", "another wheel", "car window", "house", "door", "lamp"])
-    _key(figure, [left, right], shade, "angle at “car”, in degrees: 180 straight behind it")
+    _disk(left, "The cone of “car”", look)
+    shade = _shade(left, lambda z: beta(place("car"), z), look)
+    _mark(left, ["street", "car", "wheel", "another wheel", "car window", "house", "door", "lamp"], look)
+    _key(figure, [left, right], shade, "angle at “car”, in degrees: 180 straight behind it", look)
 
-    _disk(right, "Two angles of one pair")
+    _disk(right, "Two angles of one pair", look)
     # a pair that is no perfect fit, so that both angles can be seen
     whole, part = place("street"), place("lamp")
     origin = torch.zeros_like(whole)
     for start, end in ((origin, whole), (whole, part), (origin, part)):
-        _line(right, start, end)
+        _line(right, start, end, look)
     outward = _at(lorentz.exp_map0(1.35 * lorentz.log_map0(part, CURVATURE), CURVATURE))
-    right.plot(*zip(_at(part), outward, strict=True), color=MUTED, linewidth=1.1, linestyle=(0, (3, 3)))
+    right.plot(*zip(_at(part), outward, strict=True), color=look.muted, linewidth=1.1, linestyle=(0, (3, 3)))
     at_whole, at_part = float(beta(whole, part)), float(alpha(whole, part))
-    _angle(right, whole, origin, part, 0.15, LEVEL_COLOURS[3])
-    _angle(right, part, outward, whole, 0.12, LEVEL_COLOURS[1])
-    _mark(right, ["street", "lamp"])
-    right.plot([0], [0], marker="+", markersize=9, color=INK)
+    _angle(right, whole, origin, part, 0.15, look.levels[3])
+    _angle(right, part, outward, whole, 0.12, look.levels[1])
+    _mark(right, ["street", "lamp"], look)
+    right.plot([0], [0], marker="+", markersize=9, color=look.ink)
     for text, y, colour in (
-        (f"beta = {at_whole:.0f}°, the angle at the whole", -0.45, LEVEL_COLOURS[3]),
-        (f"alpha = {at_part:.0f}°, the angle at the part", -0.60, LEVEL_COLOURS[1]),
+        (f"beta = {at_whole:.0f}°, the angle at the whole", -0.45, look.levels[3]),
+        (f"alpha = {at_part:.0f}°, the angle at the part", -0.60, look.levels[1]),
     ):
         right.text(0, y, text, color=colour, fontsize=11, ha="center", fontweight="bold")
     return figure
 
 
-def similarity() -> Figure:
+def similarity(look: Look = LIGHT) -> Figure:
     """One wheel asked about by distance and by angle."""
-    figure = _figure(10.4, 5.5)
+    figure = _figure(10.4, 5.5, look)
     left, right = figure.subplots(1, 2)
     others = [name for name in POINTS if name != "wheel"]
-    _disk(left, "What is like the wheel? (distance)")
+    _disk(left, "What is like the wheel? (distance)", look)
     near = _shade(
-        left, lambda z: -lorentz.distance(z, place("wheel"), CURVATURE), levels=(-2.0, -1.5, -1.0), low=-5, high=0
+        left, lambda z: -lorentz.distance(z, place("wheel"), CURVATURE), look, levels=(-2.0, -1.5, -1.0), low=-5, high=0
     )
-    _mark(left, list(POINTS))
-    _key(figure, left, near, "minus the distance to “wheel”")
-    _disk(right, "What holds the wheel? (angle)")
-    holds = _shade(right, lambda z: beta(z, place("wheel")), levels=(120, 150, 165))
-    _mark(right, list(POINTS))
-    _key(figure, right, holds, "angle at the other, in degrees")
+    _mark(left, list(POINTS), look)
+    _key(figure, left, near, "minus the distance to “wheel”", look)
+    _disk(right, "What holds the wheel? (angle)", look)
+    holds = _shade(right, lambda z: beta(z, place("wheel")), look)
+    _mark(right, list(POINTS), look)
+    _key(figure, right, holds, "angle at the other, in degrees", look)
     for axes, measure, unit in ((left, "distance", ""), (right, "beta", "°")):
         lines = []
         for name, score in ranked("wheel", measure, "parents", others)[:3]:
             lines.append(f"{name} {math.degrees(score) if unit else score:.{0 if unit else 1}f}{unit}")
-        axes.text(-_WINDOW, -1.15, "first: " + ",  ".join(lines), fontsize=9.5, color=INK)
+        axes.text(-_WINDOW, -1.15, "first: " + ",  ".join(lines), fontsize=9.5, color=look.ink)
     return figure
 
 
-def directions() -> Figure:
+def directions(look: Look = LIGHT) -> Figure:
     """What competes for an answer in each direction, and why the angle at the part does not rank."""
-    figure = _figure(13.2, 4.6)
+    figure = _figure(13.2, 4.6, look)
     inside, part_of, hubs = figure.subplots(1, 3)
     for axes, title, value, names, key in (
         (inside, "What is inside the street?", lambda z: beta(place("street"), z), ["street"],
@@ -147,50 +137,49 @@ def directions() -> Figure:
         (hubs, "The same by the angle at the wheel", lambda z: alpha(z, place("wheel")), ["wheel"],
          "alpha: angle at the wheel"),
     ):  # fmt: skip
-        _disk(axes, title)
-        shade = _shade(axes, value, levels=(120, 150, 165))
-        _mark(axes, names)
-        axes.plot([0], [0], marker="+", markersize=9, color=INK)
-        _key(figure, axes, shade, f"{key}, in degrees")
+        _disk(axes, title, look)
+        shade = _shade(axes, value, look)
+        _mark(axes, names, look)
+        axes.plot([0], [0], marker="+", markersize=9, color=look.ink)
+        _key(figure, axes, shade, f"{key}, in degrees", look)
     return figure
 
 
-def path() -> Figure:
+def path(look: Look = LIGHT) -> Figure:
     """From the particular to the general, and how room grows on the way back."""
-    figure = _figure(10.4, 5.5)
+    figure = _figure(10.4, 5.5, look)
     left, right = figure.subplots(1, 2)
     others = [name for name in POINTS if name != "wheel"]
     met = walk("wheel", others)
-    _disk(left, "From the wheel to the origin")
+    _disk(left, "From the wheel to the origin", look)
     way = lorentz.to_poincare(lorentz.geodesic_to_origin(place("wheel"), 12, CURVATURE), CURVATURE).numpy()
-    left.plot(way[:, 0], way[:, 1], color=LEVEL_COLOURS[3], linewidth=2, marker=".", markersize=7, zorder=4)
-    _mark(left, list(POINTS), bold=["wheel", *met])
-    left.plot([0], [0], marker="+", markersize=9, color=INK)
-    left.text(-_WINDOW, -1.15, "met: " + " → ".join(["wheel", *met]), fontsize=10.5, color=INK)
+    left.plot(way[:, 0], way[:, 1], color=look.levels[3], linewidth=2, marker=".", markersize=7, zorder=4)
+    _mark(left, list(POINTS), look, bold=["wheel", *met])
+    left.plot([0], [0], marker="+", markersize=9, color=look.ink)
+    left.text(-_WINDOW, -1.15, "met: " + " → ".join(["wheel", *met]), fontsize=10.5, color=look.ink)
 
-    style_axes(right, "Room at a distance from the origin", "distance r", "length of a circle")
+    style_axes(right, "Room at a distance from the origin", "distance r", "length of a circle", look)
     r = np.linspace(0, 4, 200)
     # exp_map0 of a vector of length r has |x| = sinh(r): the circle through it is 2 pi |x| long
     vectors = torch.from_numpy(np.stack([r, np.zeros_like(r)], 1))
     around = 2 * math.pi * lorentz.norm(lorentz.exp_map0(vectors, CURVATURE)).squeeze(1).numpy()
-    right.plot(r, around, color=LEVEL_COLOURS[0], linewidth=2.2)
-    right.plot(r, 2 * math.pi * r, color=LEVEL_COLOURS[2], linewidth=2.2, linestyle=(0, (5, 2)))
-    right.text(
-        2.75, around[np.searchsorted(r, 2.9)] + 12, "hyperbolic", color=LEVEL_COLOURS[0], fontsize=11, ha="right"
-    )
-    right.text(3.4, 2 * math.pi * 3.4 + 6, "Euclidean", color=LEVEL_COLOURS[2], fontsize=11, ha="center")
+    right.plot(r, around, color=look.levels[0], linewidth=2.2)
+    right.plot(r, 2 * math.pi * r, color=look.levels[2], linewidth=2.2, linestyle=(0, (5, 2)))
+    right.text(2.75, around[np.searchsorted(r, 2.9)] + 12, "hyperbolic", color=look.levels[0], fontsize=11, ha="right")
+    right.text(3.4, 2 * math.pi * 3.4 + 6, "Euclidean", color=look.levels[2], fontsize=11, ha="center")
     right.set_xlim(0, 4)
     right.set_ylim(0, None)
     return figure
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {
+FIGURES: dict[str, Callable[[Look], Figure]] = {
     "cone": triangle, "similarity": similarity, "directions": directions, "path": path,
 }  # fmt: skip
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(width: float, height: float, look: Look) -> Figure:
     figure = new_figure(width, height)
+    figure.set_facecolor(look.ground)
     engine = figure.get_layout_engine()
     assert engine is not None
     engine.set(w_pad=0.12, h_pad=0.12)  # type: ignore[call-arg]
@@ -203,17 +192,22 @@ def _at(point: Tensor) -> tuple[float, float]:
     return x, y
 
 
-def _disk(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11.5, color=INK, fontweight="bold")
+def _disk(axes: Axes, title: str, look: Look) -> None:
+    axes.set_title(title, loc="left", fontsize=11.5, color=look.ink, fontweight="bold")
     axes.set_aspect("equal")
     axes.set_xlim(-_WINDOW, _WINDOW)
     axes.set_ylim(-1.2, 1.02)
     axes.axis("off")
-    axes.add_patch(Circle((0, 0), 1, facecolor="#f7f9fa", edgecolor=LEVEL_COLOURS[0], linewidth=1.2, zorder=0))
+    axes.add_patch(Circle((0, 0), 1, facecolor=look.disk, edgecolor=look.levels[0], linewidth=1.2, zorder=0))
 
 
 def _shade(
-    axes: Axes, value: Callable[[Tensor], Tensor], levels: tuple[float, ...], low: float = 0, high: float = 180
+    axes: Axes,
+    value: Callable[[Tensor], Tensor],
+    look: Look,
+    levels: tuple[float, ...] = (120, 150, 165),
+    low: float = 0,
+    high: float = 180,
 ) -> AxesImage:
     """Shades the disk by a value of its points, with contours; gives the picture, for a colour bar."""
     side = torch.linspace(-1, 1, _GRID, dtype=torch.float64)
@@ -223,7 +217,7 @@ def _shade(
     length = lorentz.norm(disk).clamp(min=lorentz.MIN_NORM)
     found = value(lorentz.from_poincare(disk * (length.clamp(max=0.999) / length), CURVATURE)).numpy()
     # bands of one colour: a file of a few kilobytes, where a smooth shade takes hundreds
-    bands = matplotlib.colormaps["YlGnBu"].resampled(12 if high > 0 else 10)
+    bands = matplotlib.colormaps[look.bands].resampled(12 if high > 0 else 10)
     picture = axes.imshow(
         found, extent=(-1, 1, -1, 1), origin="lower", cmap=bands, vmin=low, vmax=high, alpha=0.55, zorder=0.5,
         interpolation="nearest",
@@ -231,38 +225,39 @@ def _shade(
     picture.set_clip_path(Circle((0, 0), 1, transform=axes.transData))
     few = slice(None, None, 5)
     lines = axes.contour(
-        x[few, few], y[few, few], found[few, few], levels=levels, colors=LEVEL_COLOURS[0], linewidths=0.7, zorder=1
+        x[few, few], y[few, few], found[few, few], levels=levels, colors=look.levels[0], linewidths=0.7, zorder=1
     )
     lines.set_clip_path(Circle((0, 0), 1, transform=axes.transData))
     return picture
 
 
-def _key(figure: Figure, axes: Axes | list[Axes], picture: AxesImage, text: str) -> None:
+def _key(figure: Figure, axes: Axes | list[Axes], picture: AxesImage, text: str, look: Look) -> None:
     bar = figure.colorbar(picture, ax=axes, orientation="horizontal", fraction=0.035, pad=0.02, aspect=40, shrink=0.6)
     bar.set_ticks(np.arange(0, 181, 30) if picture.get_clim()[1] else np.arange(-5, 1))  # type: ignore[arg-type]
-    bar.set_label(text, fontsize=9.5, color=MUTED)
-    bar.ax.tick_params(labelsize=8.5, colors=MUTED, length=0)
+    bar.set_label(text, fontsize=9.5, color=look.muted)
+    bar.ax.tick_params(labelsize=8.5, colors=look.muted, length=0)
+    bar.ax.set_facecolor(look.paper)  # shades are translucent
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def _mark(axes: Axes, names: list[str], bold: list[str] | None = None) -> None:
+def _mark(axes: Axes, names: list[str], look: Look, bold: list[str] | None = None) -> None:
     for name in names:
         level, _, degrees = POINTS[name]
         x, y = _at(place(name))
-        axes.plot([x], [y], marker=level_marker(level), color=level_colour(level), markersize=7, zorder=5)
+        axes.plot([x], [y], marker=level_marker(level), color=look.levels[level], markersize=7, zorder=5)
         left, met = 70 < degrees < 270, name in (bold or [])
         axes.annotate(
             # what lies on a path has its name below it
             name, (x, y), xytext=(-7 if left else 7, -10 if met else -1), textcoords="offset points",
-            ha="right" if left else "left", va="center", fontsize=9.5, color=INK, zorder=6,
+            ha="right" if left else "left", va="center", fontsize=9.5, color=look.ink, zorder=6,
             fontweight="bold" if met else "normal",
-            bbox={"boxstyle": "round,pad=0.1", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.6},
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": look.paper, "edgecolor": "none", "alpha": 0.6},
         ).set_in_layout(False)  # fmt: skip
 
 
-def _line(axes: Axes, start: Tensor, end: Tensor) -> None:
+def _line(axes: Axes, start: Tensor, end: Tensor, look: Look) -> None:
     arc = geodesic_arc(np.array(_at(start)), np.array(_at(end)), 40)
-    axes.plot(arc[:, 0], arc[:, 1], color=INK, linewidth=1.3, zorder=3)
+    axes.plot(arc[:, 0], arc[:, 1], color=look.ink, linewidth=1.3, zorder=3)
 
 
 def _angle(
@@ -287,8 +282,10 @@ def main() -> None:
     folder = Path(parser.parse_args().output)
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in FIGURES.items():
-        write_text(folder / f"{name}.svg", to_svg(draw()).decode())
-        print(f"wrote {folder / name}.svg")
+        # the second for dark pages, which the site shows in its place
+        for file, look in ((f"{name}.svg", LIGHT), (f"{name}-dark.svg", DARK)):
+            write_text(folder / file, to_svg(draw(look)).decode())
+            print(f"wrote {folder / file}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ _WHOLE_NAMES = {
     "skewness": "Skewness",
     "accuracy": "Accuracy",
     "class_accuracy": "Accuracy, mean of classes",
+    "boxes_top_10": "Boxes, top-10",
+    "boxes_average_precision": "Boxes, average precision",
+    "scenes_top_10": "Scenes, top-10",
+    "scenes_average_precision": "Scenes, average precision",
     "map": "mAP (IoU .50 to .95)",
     "map_50": "mAP (IoU .50)",
 }

@@ -20,6 +20,7 @@ from hf_hyperbolic.report.example import example_images, render_example
 from hf_hyperbolic.report.gallery import Gallery, galleries, render_gallery
 from hf_hyperbolic.report.html import Markup
 from hf_hyperbolic.report.space import space_section
+from hf_hyperbolic.report.words import words_section
 from hf_hyperbolic.report.zero_shot import zero_shot_section
 from hf_hyperbolic.retrieval.measures import euclidean_counterpart
 
@@ -54,6 +55,8 @@ def write_report(
     queries_per_level: int = 3,
     top: int = 8,
     seed: int = 0,
+    name_embeds: np.ndarray | torch.Tensor | None = None,
+    called: np.ndarray | None = None,
 ) -> Path:
     """Writes the report: one file, pictures and style inside, no script, nothing fetched.
 
@@ -85,6 +88,9 @@ def write_report(
         queries_per_level: rows of each gallery.
         top: results of each row.
         seed: of the choice of gallery queries.
+        name_embeds: (C, D) embeddings of the names of the hierarchy's classes by the main system's text tower, for a
+            section on retrieval by words; None leaves it out.
+        called: (C,) number of each class's name, where classes share one; see `evaluate_text_to_image`.
 
     Returns:
         The path written.
@@ -118,6 +124,11 @@ def write_report(
         scorers = {way: EmbeddingScorer(vectors, measures[main][way], curvature) for way in _WAYS}
     found = galleries(hierarchy, scorers, measures[main], queries_per_level, top, seed)
     sections.append(_galleries(found, hierarchy, crop_of, f"Queries drawn at random (seed {seed}), not picked."))
+    sections.append(
+        words_section(
+            results, measures, hierarchy, vectors, name_embeds, curvature, crop_of, called, top=top, seed=seed
+        )
+    )
     sections.append(space_section(hierarchy, vectors.numpy(), curvature, crop_of))
     sections.append(tree_section(results, hierarchy, vectors.numpy(), curvature, crop_of))
     sections.append(_figures_in_full(results, measures, comparisons))
@@ -238,9 +249,9 @@ def _training(metrics: Sequence[Mapping[str, Any]]) -> Markup:
 
 def _body(title: str, opening: str, sections: Sequence[Markup]) -> Markup:
     names = {
-        "results": "At a glance", "example": "The task", "retrieval": "Retrieval", "space": "The space",
-        "tree": "The tree", "tables": "All figures", "zero-shot": "Zero-shot", "training": "Training",
-        "reading": "How to read", "settings": "Settings",
+        "results": "At a glance", "example": "The task", "retrieval": "Retrieval", "words": "Words",
+        "space": "The space", "tree": "The tree", "tables": "All figures", "zero-shot": "Zero-shot",
+        "training": "Training", "reading": "How to read", "settings": "Settings",
     }  # fmt: skip
     present = [name for name in names if any(f'id="{name}"' in part[:60] for part in sections)]
     links = html.join(html.tag("li", html.tag("a", names[name], href=f"#{name}")) for name in present)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -20,6 +21,39 @@ PAPER = "#ffffff"
 # a marker goes with each, so that colour never speaks alone.
 LEVEL_COLOURS = ("#123a63", "#2a9d9a", "#e39b2d", "#b0406f", "#a9b1ba")
 LEVEL_MARKERS = ("s", "o", "^", "D", "v")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of a drawing that stands on a light or on a dark page.
+
+    Attributes:
+        ink: of text and lines.
+        muted: of what matters less.
+        rule: of hairlines.
+        paper: of the page behind.
+        ground: of the figure, `"none"` for a transparent one.
+        disk: of the Poincare disk.
+        levels: see `LEVEL_COLOURS`.
+        bands: name of a colour map; its upper end stands out from the page.
+    """
+
+    ink: str = INK
+    muted: str = MUTED
+    rule: str = RULE
+    paper: str = PAPER
+    ground: str = PAPER
+    disk: str = "#f7f9fa"
+    levels: tuple[str, ...] = LEVEL_COLOURS
+    bands: str = "YlGnBu"
+
+
+LIGHT = Look()
+# the levels of LIGHT, lighter, as the web demo has them; the page is that of the site's dark scheme
+DARK = Look(
+    ink="#e3e9ef", muted="#a9b6c4", rule="#434a56", paper="#1e2129", ground="none", disk="#262b36",
+    levels=("#8fc0f0", "#5fd0cc", "#f0b554", "#ee90b6", "#b6bec8"), bands="YlGnBu_r",
+)  # fmt: skip
 
 # Systems, main one first; each has a dash pattern too.
 SYSTEM_COLOURS = ("#123a63", "#c8553d", "#6b8f3a", "#7b5aa6", "#3b97c4", "#a07b2c")
@@ -52,16 +86,17 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def style_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+def style_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "", look: Look = LIGHT) -> None:
     """Title at the left, hairline grid, no box."""
-    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=10)
-    axes.set_xlabel(xlabel, fontsize=10, color=MUTED)
-    axes.set_ylabel(ylabel, fontsize=10, color=MUTED)
-    axes.tick_params(colors=MUTED, labelsize=9.5, length=0)
+    axes.set_title(title, loc="left", fontsize=11, color=look.ink, fontweight="bold", pad=10)
+    axes.set_xlabel(xlabel, fontsize=10, color=look.muted)
+    axes.set_ylabel(ylabel, fontsize=10, color=look.muted)
+    axes.tick_params(colors=look.muted, labelsize=9.5, length=0)
+    axes.set_facecolor(look.ground)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(RULE)
-    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    axes.spines["bottom"].set_color(look.rule)
+    axes.grid(axis="y", color=look.rule, linewidth=0.8)
     axes.set_axisbelow(True)
 
 

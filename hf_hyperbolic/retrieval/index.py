@@ -202,6 +202,7 @@ class Index(IndexRows):
             raise ValueError(f"{self.folder} is of a model without curvature: in its space nothing lies on the way")
         if steps < 2:
             raise ValueError(f"steps must be at least 2, got {steps}")
+        self._competing.rows(where, None)  # as `_ask`
         query, itself = self._query(image, box, text)
         points = lorentz.geodesic_to_origin(torch.from_numpy(query[0]), steps, self.curvature)[:-1]
         rows, scores, candidates = self._best(points, 1 + len(itself), "distance", "parents", where, None, itself)
@@ -213,6 +214,13 @@ class Index(IndexRows):
         chosen = list(met)
         found = self._found(chosen, [met[row][0] for row in chosen], [met[row][1] for row in chosen])
         return Results(found, "distance", "path", candidates)
+
+    def embed(self, image: Query | None = None, box: Box | None = None, text: str | None = None) -> np.ndarray:
+        """(1, D) embedding of a query by the index's model, to be asked elsewhere: in `search`, or in Qdrant.
+
+        Arguments and errors as `children`.
+        """
+        return self._query(image, box, text)[0]
 
     def search(
         self,
@@ -258,8 +266,9 @@ class Index(IndexRows):
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         measure = measure or self._measure(direction)
-        query, itself = self._query(image, box, text)
         flag = _FLAGS[direction]
+        self._competing.rows(where, flag)  # a wrong filter is an error before the model is loaded
+        query, itself = self._query(image, box, text)
         asked = torch.from_numpy(query)
         rows, scores, candidates = self._best(asked, k + len(itself), measure, direction, where, flag, itself)
         kept = [place for place, row in enumerate(rows[0].tolist()) if row not in itself][:k]

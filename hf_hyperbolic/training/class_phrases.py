@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -17,6 +18,19 @@ _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
 def phrase_of(class_name: str) -> str:
     """A class name as words: `traffic_light` and `Traffic light` alike are `traffic light`."""
     return re.sub(r"[_\s]+", " ", class_name).strip().lower()
+
+
+def number_phrases(class_names: Sequence[str]) -> np.ndarray:
+    """(C,) int64, which phrase each class is called by, numbered as they first occur."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(phrase_of(name), len(numbers)) for name in class_names], dtype=np.int64)
+
+
+def called_alike(class_names: Sequence[str]) -> list[list[str]]:
+    """Groups of classes, two or more in each, that are the same in words: no phrase tells them apart."""
+    called = number_phrases(class_names)
+    shared = np.flatnonzero(np.bincount(called) > 1)
+    return [[class_names[number] for number in np.flatnonzero(called == one).tolist()] for one in shared]
 
 
 def read_aliases(path: str | Path, class_names: Sequence[str]) -> dict[str, list[str]]:
@@ -44,15 +58,23 @@ def read_aliases(path: str | Path, class_names: Sequence[str]) -> dict[str, list
 
 
 class ClassPhrases:
-    """The names of each class and the templates they are put into.
+    """What classes are called, and the templates these names are put into.
+
+    Classes that are the same in words, as `Traffic light` and `traffic_light`, are called by one phrase: boxes of
+    either are what it names. A phrase is drawn for each *called*, in the order in which they first occur; where no two
+    classes are the same in words, these are the classes.
+
+    Attributes:
+        called: (C,) int64, which of the called each class is.
+        names: of each called, its names.
 
     Args:
         class_names: of the data.
         templates: each with one `{}`, where the name goes.
-        aliases: class -> its other names.
+        aliases: class -> its other names; classes that are the same in words share them.
 
     Raises:
-        ValueError: a template has no `{}`, or two classes share a name.
+        ValueError: a template has no `{}`, a class has no name, or an alias is a name of another class too.
     """
 
     def __init__(
@@ -64,24 +86,37 @@ class ClassPhrases:
         if not templates or any(template.count("{}") != 1 for template in templates):
             raise ValueError(f"each template must hold {{}} once, where the name goes, got {list(templates)}")
         self.templates = tuple(templates)
-        self.names = [[phrase_of(name), *map(phrase_of, (aliases or {}).get(name, ()))] for name in class_names]
-        owners: dict[str, int] = {}
-        for number, names in enumerate(self.names):
-            for name in names:
-                if not name:
-                    raise ValueError(f"class {number} has no name: give it one")
-                if owners.setdefault(name, number) != number:
+        if unnamed := [number for number, name in enumerate(class_names) if not phrase_of(name)]:
+            raise ValueError(f"class {unnamed[0]} has no name: give it one")
+        self.called = number_phrases(class_names)
+        self.names = [[phrase] for phrase in dict.fromkeys(map(phrase_of, class_names))]
+        owners = {phrase_of(name): name for name in class_names}
+        for number, name in zip(self.called, class_names, strict=True):
+            for alias in map(phrase_of, (aliases or {}).get(name, ())):
+                owner = owners.setdefault(alias, name)
+                if phrase_of(owner) != phrase_of(name):
                     raise ValueError(
-                        f"{name!r} is a name of the classes {class_names[owners[name]]!r} and "
-                        f"{class_names[number]!r}: each needs a name of its own"
+                        f"{alias!r}, an alias of the class {name!r}, is a name of the class {owner!r} too: leave it out"
                     )
+                if alias not in self.names[number]:
+                    self.names[number].append(alias)
 
-    def draw(self, classes: np.ndarray, rng: np.random.Generator) -> list[str]:
-        """A phrase for each of (n,) classes, name and template at random."""
+    def draw(self, called: np.ndarray, rng: np.random.Generator) -> list[str]:
+        """A phrase for each of (n,) called, name and template at random."""
         return [
             filled(self.templates[rng.integers(len(self.templates))], names[rng.integers(len(names))])
-            for names in (self.names[number] for number in classes)
+            for names in (self.names[number] for number in called)
         ]
+
+    def of_called(self, categories: torch.Tensor) -> torch.Tensor:
+        """(n, C) bool of classes -> (n, G) bool of the called: True where one of its classes is."""
+        if len(self.names) == len(self.called):
+            return categories
+        if categories.shape[1] != len(self.called):
+            raise ValueError(f"the data have {categories.shape[1]} classes, and names were given to {len(self.called)}")
+        found = torch.zeros(len(categories), len(self.names), dtype=torch.int32, device=categories.device)
+        called = torch.from_numpy(self.called).to(categories.device)
+        return found.index_add_(1, called, categories.to(torch.int32)) > 0
 
     def every(self) -> list[str]:
         """All phrases that may be drawn."""

@@ -31,11 +31,13 @@ def objective(
     categories: Tensor | None = None,
     scenes: Tensor | None = None,
     names: Tensor | None = None,
+    named: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The 0-d loss of a batch, and its parts to be logged: 0-d tensors without a graph, on the device of the loss.
 
     `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`) or a
-    `text_weight`, and with the latter `names`, (C, D) embeddings of what the classes are called (see `name_loss`).
+    `text_weight`, and with the latter `names`, (T, D) embeddings of what the classes are called (see `name_loss`), and
+    `named` (N, T), bool, what each node is called, or the scene holds, where that is not `categories`.
 
     Beside the loss stand class proxies, with a `proxy_weight`; names of classes, with a `text_weight`; cosine contrast
     on the same pairs, with `loss="angle"` and a `similarity_weight`; and the terms that a study adds.
@@ -81,6 +83,7 @@ def objective(
     if args.text_weight:
         if names is None or categories is None or scenes is None:
             raise ValueError("a text_weight needs embeddings of the classes' names, categories and scenes")
+        categories = categories if named is None else named
         called = name_loss(
             names, embeds, categories, scenes, model.curvature, model.temperature, args.geometry,
             args.similarity_weight, args.similarity_temperature,

@@ -20,7 +20,7 @@ from hf_hyperbolic.phrases import encode_phrases, load_tokenizer
 from hf_hyperbolic.plain_vision import PlainVisionModel
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor, starts_from_scratch
-from hf_hyperbolic.training.class_phrases import phrase_of
+from hf_hyperbolic.training.class_phrases import ClassPhrases
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.sources import Split, same_data
@@ -76,12 +76,15 @@ class System:
     def embed_names(self, class_names: Sequence[str]) -> np.ndarray | None:
         """(C, D) embeddings of what classes are called, the name alone; None without a text tower or its tokenizer.
 
+        Rows of classes that are the same in words are equal to the last bit.
+
         Raises:
             ValueError: the text tower does not know a word of them.
         """
         if not isinstance(self.model, HyperbolicCLIPModel) or self.tokenizer is None:
             return None
-        return encode_phrases(self.model, self.tokenizer, [phrase_of(name) for name in class_names])
+        phrases = ClassPhrases(class_names, ["{}"])
+        return encode_phrases(self.model, self.tokenizer, phrases.every())[phrases.called]
 
     def trained_on(self, data: str) -> bool | None:
         """Whether it was trained on this data set; None where it does not say what it was trained on."""

@@ -23,7 +23,7 @@ class NameBatch:
 
     Attributes:
         nodes: (n,) int64, scenes first.
-        phrases: (T,) one for each class that a box of the batch is of.
+        phrases: (T,) one for what each box of the batch is called.
         categories: (n, T) bool, see `name_loss`.
         scenes: (n,) bool.
     """
@@ -74,8 +74,8 @@ def name_batches(
         drawn = np.unique(drawn)
         of_scenes = rng.permutation(scenes(hierarchy))[:full_scenes]
         nodes = np.concatenate([of_scenes, drawn])
-        named = np.unique(hierarchy.node_label[drawn])
-        categories = relations.sparse(nodes).categories[:, torch.from_numpy(named.astype(np.int64))]
+        named = np.unique(phrases.called[hierarchy.node_label[drawn]])
+        categories = phrases.of_called(relations.sparse(nodes).categories)[:, torch.from_numpy(named)]
         is_scene = torch.from_numpy(hierarchy.node_label[nodes] == -1)
         yield NameBatch(nodes, phrases.draw(named, rng), categories, is_scene)
 

@@ -68,7 +68,7 @@ class ClassNames:
         self._longest = getattr(model.config.text_config, "max_position_embeddings", None)
 
     def tokens(self, seed: int, step: int, device: torch.device) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` of a phrase for each class, name and template drawn at random."""
+        """`input_ids` and `attention_mask` of a phrase for each of the called, name and template drawn at random."""
         drawn = self.phrases.draw(np.arange(len(self.phrases.names)), np.random.default_rng([seed, step]))
         return {name: part.to(device) for name, part in tokenize(self.tokenizer, drawn, self._longest).items()}
 

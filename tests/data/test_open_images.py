@@ -176,6 +176,9 @@ def test_groups_and_depictions(write):
     assert read_open_images(file, include_group_of=True).num_boxes == 4
     table = read_open_images(file, include_depiction=False)
     assert table.skipped() == {"group_of": 1, "depiction": 1}
+    # in Python and on the command line
+    for problem in table.problems:
+        assert f"include_{problem.reason}=True (--option include_{problem.reason}=true) keeps it" in problem.detail
     assert table.num_boxes == 2
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import time
 
@@ -15,6 +16,8 @@ from hf_hyperbolic.evaluation import (
     paired_difference,
     save_per_query,
 )
+from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot
+from hf_hyperbolic.evaluation.zero_shot_task import draw_support
 
 QUICK = EvaluationSettings(ks=(3, 0.5), top_ks=(5, 10), resamples=50)
 PROTOCOLS = ("parent_to_child", "child_to_parent", "child_to_any_parent", "own_scene", "entailment")
@@ -28,6 +31,32 @@ def figures_of(result: dict) -> list[tuple[str, dict]]:
         for name, entry in entries.items()
     ]
     return found + [(f"radial/norm/{name}", entry) for name, entry in result["radial"].items()]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_shown_where_it_is_asked_for_and_looked_at(make_hierarchy, make_embeds, monkeypatch) -> None:
+    hierarchy = make_hierarchy(0)
+    support = draw_support(hierarchy, hierarchy, shots=2, draws=1)
+    embeds = make_embeds(hierarchy)
+
+    def written(stream, progress):
+        monkeypatch.setattr("sys.stderr", stream)
+        evaluate_per_query(embeds, hierarchy, None, ["cosine"], settings=QUICK, progress=progress)
+        evaluate_zero_shot(
+            embeds, hierarchy, embeds[support.nodes], support, None, ["cosine"], resamples=2, map_resamples=2,
+            progress=progress, name_embeds=make_embeds(hierarchy)[: hierarchy.num_classes],
+        )  # fmt: skip
+        return stream.getvalue()
+
+    assert written(Terminal(), progress=False) == ""
+    assert written(io.StringIO(), progress=True) == ""
+    shown = written(Terminal(), progress=True)
+    for name in ("evaluating: parent -> child", "evaluating: tree", "9/9", "zero shot by name: cosine", "2/2"):
+        assert name in shown
 
 
 def test_the_whole_result(make_hierarchy, make_embeds) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,26 @@ def test_figures_against_a_loop_over_names(measure, hierarchy, make_embeds):
         assert figures[f"{gallery}_top_10"]["chance"] == pytest.approx(np.mean(chance))
         assert figures[f"{gallery}_top_10"]["ceiling"] == pytest.approx(np.mean(ceiling))
         np.testing.assert_allclose(values[f"text_to_image/{measure}/{gallery}_top_10"], top)
+
+
+def test_classes_of_one_name_are_one_query(hierarchy, make_embeds):
+    embeds, asked = make_embeds(hierarchy), names(hierarchy)
+    # classes 1 and 4, as if they were one class to begin with
+    called = np.array([0, 1, 2, 3, 1, 4])
+    asked[4] = asked[1]
+    found, values = evaluate_text_to_image(embeds, hierarchy, asked, CURVATURE, ["distance"], called=called)
+    merged = replace(
+        hierarchy,
+        node_label=np.where(hierarchy.node_label == 4, 1, hierarchy.node_label).astype(hierarchy.node_label.dtype),
+    )
+    expected, each = evaluate_text_to_image(embeds, merged, asked, CURVATURE, ["distance"])
+    assert found == expected
+    assert len(values["text_to_image/distance/boxes_top_10"]) == 5
+    for name, row in each.items():
+        np.testing.assert_array_equal(values[name], row)
+    # the two are not one by what their embeddings are: a text tower that says the same of everything is no good one
+    apart = evaluate_text_to_image(embeds, hierarchy, torch.ones(6, 4), CURVATURE, ["distance"])[1]
+    assert len(apart["text_to_image/distance/boxes_top_10"]) == 6
 
 
 def test_chance_is_what_random_rankings_reach_and_the_ceiling_what_the_best_do(hierarchy, make_embeds):

@@ -190,3 +190,13 @@ def test_what_is_pushed_embeds_as_the_run_does(run, tmp_path):
     assert there.preprocessing == here.preprocessing
     assert there.measures == here.measures
     assert json.loads((tmp_path / "out" / "config.json").read_text()) == TrainedModel.find(run).config
+
+
+def test_a_backbone_is_refused_and_told_the_way_out(hub, tmp_path):
+    from transformers import ResNetConfig, ResNetModel
+
+    # as `backbone moco` writes one
+    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"of type 'resnet'.*train with --backbone .* and push that run.*hf upload"):
+        push(tmp_path)
+    assert not hub.branches

@@ -11,6 +11,7 @@ import torch
 pytest.importorskip("matplotlib")
 
 from hf_hyperbolic.report import idea
+from hf_hyperbolic.report.style import DARK
 
 ROOT = Path(__file__).parents[2]
 OTHERS = [name for name in idea.POINTS if name != "wheel"]
@@ -77,10 +78,37 @@ def test_circles_are_as_long_as_they_are_in_the_hyperbolic_plane():
 
 def test_the_committed_pictures_are_those_of_the_page():
     there = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "idea").glob("*.svg")}
-    assert set(there) == set(idea.FIGURES)
+    assert set(there) == {name + kind for name in idea.FIGURES for kind in ("", "-dark")}
     assert max(there.values()) < 150_000
     page = (ROOT / "docs" / "idea.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\(idea/(\w+)\.svg\)", page)) == set(there)
+    assert set(re.findall(r"\(idea/(\w+)\.svg\)", page)) == set(idea.FIGURES)
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(idea.FIGURES))
+def test_the_dark_pictures_have_no_panel_and_text_that_is_legible(name):
+    dark = (ROOT / "docs" / "idea" / f"{name}-dark.svg").read_text(encoding="utf-8")
+    texts, fills = (
+        {colour for tag in re.findall(rf"<{kind} [^>]*>", dark) for colour in re.findall(r"fill: (#\w{6})", tag)}
+        for kind in ("text", "path")
+    )
+    # labels on the page and on the disk, and lines of text in colours of their own
+    assert DARK.ink in texts
+    for colour in texts:
+        for ground in (DARK.paper, DARK.disk):
+            light, low = sorted((luminance(colour), luminance(ground)))[::-1]
+            assert (light + 0.05) / (low + 0.05) >= 4.5, (colour, ground)
+    # neither the figure nor the axes are filled
+    assert "#ffffff" not in fills
+    light = (ROOT / "docs" / "idea" / f"{name}.svg").read_text(encoding="utf-8")
+    assert "fill: #ffffff" in light
+    assert DARK.ink not in light
 
 
 def test_the_command_writes_the_same_every_time(tmp_path, monkeypatch, capsys):
@@ -90,3 +118,4 @@ def test_the_command_writes_the_same_every_time(tmp_path, monkeypatch, capsys):
         idea.main()
     assert (tmp_path / "one" / "path.svg").read_bytes() == (tmp_path / "two" / "path.svg").read_bytes()
     assert "path.svg" in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "one").iterdir()} == {"path.svg", "path-dark.svg"}

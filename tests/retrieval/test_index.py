@@ -351,3 +351,17 @@ def test_an_item_with_a_box_is_no_scene(tmp_path, encoder):
     index = Index.open(tmp_path / "index", encoder)
     assert [item["level"] for item in index.items(range(3))] == [0, 1, 0]
     assert [item.id for item in index.children(0, where={"level": "object"})] == ["b"]
+
+
+@pytest.mark.parametrize("where", [{"colour": "red"}, {"class": "hose"}])
+def test_a_wrong_filter_is_an_error_before_the_model_is_loaded(tmp_path, encoder, source, data, where):
+    build_index(tmp_path / "index", encoder, source, "data", "val", progress=False)
+    # the model that made it is nowhere
+    index = Index.open(tmp_path / "index")
+    image = data / "images" / "val0.png"
+    for ask in (index.children, index.parents, index.path):
+        for query in ({"image": image}, {"text": "a door"}):
+            with pytest.raises(ValueError, match=r"where: no (column|item)"):
+                ask(**query, where=where)
+    with pytest.raises(OSError, match="cannot be loaded"):
+        index.children(image, where={"class": "door"})

@@ -11,6 +11,7 @@ from text_models import image_model, text_model, tokenizer
 from hf_hyperbolic import make_image_processor
 from hf_hyperbolic.cli.main import main
 from hf_hyperbolic.phrases import save_processors
+from hf_hyperbolic.retrieval import copy_to_qdrant
 from hf_hyperbolic.retrieval.index import Index
 from hf_hyperbolic.retrieval.index_build import build_index
 
@@ -33,6 +34,22 @@ def test_a_phrase_is_asked_for_by_its_embedding_in_every_direction(index):
     assert [*index.path(text="a car")] == [*index.path(embedding)]
     found = index.children(text="a car", where={"class": "door"})
     assert {item.label for item in found} == {"door"}
+
+
+def test_what_is_embedded_may_be_asked_elsewhere(index, tmp_path, data):
+    np.testing.assert_array_equal(index.embed(text="a car"), WordEncoder().encode_text(["a car"]))
+    image, box = data / "images" / "val0.png", (10, 10, 22, 22)
+    np.testing.assert_array_equal(index.embed(image, box), index.encoder.encode([Image.open(image)], [box]))
+    with pytest.raises(ValueError, match="by an image or by a text"):
+        index.embed()
+    pytest.importorskip("qdrant_edge")
+    with copy_to_qdrant(index, path=tmp_path / "collection") as copy:
+        for direction, ask in (("children", index.children), ("parents", index.parents)):
+            where = {"can_be_child" if direction == "children" else "can_be_parent": 1}
+            measure = index.encoder.measures[direction]
+            found = copy.search(index.embed(text="a car"), 4, measure, direction, where=where)
+            expected = ask(text="a car", k=4)
+            assert found.scores[0] == pytest.approx([item.score for item in expected], abs=1e-5)
 
 
 def test_one_query_a_question(index):

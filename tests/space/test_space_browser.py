@@ -180,6 +180,33 @@ def test_on_a_phone_nothing_sticks_out(opened):
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] > 300 for box in boxes)
 
 
+# of each card's name the lines that one word takes
+LINES = """() => [...document.querySelectorAll('.card b')].filter((n) => n.offsetParent).map((name) => {
+  const place = name.closest('[id]').id, old = name.textContent;
+  name.textContent = 'counterweight';
+  const range = document.createRange(); range.selectNodeContents(name);
+  const lines = range.getClientRects().length, card = name.closest('.card').getBoundingClientRect();
+  const fits = range.getBoundingClientRect().right <= card.right; name.textContent = old;
+  return [lines, fits, place];
+})"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_word_is_torn_apart_and_the_button_stands_beside_its_field(opened, width):
+    page = opened(width=width)
+    measured = page.evaluate(LINES)
+    # the longest word among the classes, in every card
+    assert len(measured) > 24
+    assert [entry for entry in measured if entry[:2] != [1, True]] == []
+    field = page.locator("#box textarea, #box input").first.bounding_box()
+    button = page.locator("#box button").bounding_box()
+    assert button["x"] >= field["x"] + field["width"] + 4
+    assert button["y"] == pytest.approx(field["y"], abs=1)
+    assert button["height"] == pytest.approx(field["height"], abs=1)
+    around = page.locator("#box").bounding_box()
+    assert button["x"] + button["width"] <= around["x"] + around["width"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_legible(opened, scheme):
     page = opened(scheme=scheme)

@@ -80,6 +80,7 @@ def test_evaluation_by_names(fitted, train, tmp_path):
     (result,) = json.loads((output / "results.json").read_text())["results"].values()
     assert result["zero_shot_by_name"].keys() == result["zero_shot"].keys()
     assert result["text_to_image"]["combined"]["scenes_top_10"]["value"] <= 1
+    assert 'id="words"' in (output / "report.html").read_text()
 
 
 def test_words_fitted_to_the_evaluated_data_are_no_zero_shot(fitted, train, tmp_path, data):
@@ -112,6 +113,31 @@ def test_a_class_that_only_validation_has_ends_without_figures_and_with_a_model(
     )  # fmt: skip
     assert "no figures on validation images: this model does not know 'zeppelin'" in printed
     assert ImageEncoder.from_pretrained(tmp_path / "text", "cpu").has_text
+
+
+def test_classes_that_are_the_same_in_words_are_trained_and_evaluated(whole_run, data, train, small, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(data, photos)
+    for split in ("train", "val"):
+        content = json.loads((photos / f"instances_{split}.json").read_text())
+        # half of the boxes of the commonest class are of a class that differs in case alone
+        labels = [one["category_id"] for one in content["annotations"]]
+        common = max({*labels}, key=labels.count)
+        name = {one["id"]: one["name"] for one in content["categories"]}[common]
+        content["categories"].append({"id": 9999, "name": name.upper()})
+        for one in [one for one in content["annotations"] if one["category_id"] == common][::2]:
+            one["category_id"] = 9999
+        (photos / f"instances_{split}.json").write_text(json.dumps(content))
+    train("--run", whole_run, "--data", photos, "--output_dir", tmp_path / "text", "--max_steps", "2", *SHORT,
+          script="add_text.py")  # fmt: skip
+    printed = train(
+        "--checkpoint", tmp_path / "text", "--data", photos, "--zero_shot", "true", "--shots", "3", "--support_draws",
+        "1", "--output_dir", tmp_path / "evaluation", "--cpu", "true", script="evaluate.py",
+    )  # fmt: skip
+    assert "are the same in words: by names" in printed
+    run = tmp_path / "run"
+    train("--data", photos, "--output_dir", run, "--text_weight", "0.5", *small, "--max_steps", "2")
+    assert ImageEncoder.from_pretrained(run / "final", "cpu").has_text
 
 
 def test_what_is_wrong_is_said(fitted, whole_run, train, tmp_path):

@@ -2,9 +2,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoTokenizer
 
-from hf_hyperbolic.training.class_phrases import ClassPhrases, filled, phrase_of, read_aliases, word_tokenizer
+from hf_hyperbolic.training.class_phrases import (
+    ClassPhrases,
+    called_alike,
+    filled,
+    phrase_of,
+    read_aliases,
+    word_tokenizer,
+)
 
 
 def test_names_become_words():
@@ -21,6 +29,24 @@ def test_phrases_are_drawn_from_all_names_and_templates():
     drawn = [phrases.draw(np.array([1, 0]), rng) for _ in range(200)]
     assert {first for first, _ in drawn} == {"oven", "an oven"}
     assert {second for _, second in drawn} == {"sofa", "a sofa", "couch", "a couch"}
+
+
+def test_classes_that_are_the_same_in_words_share_a_phrase():
+    classes = ["Traffic light", "oven", "traffic_light", "sofa"]
+    phrases = ClassPhrases(
+        classes, ["{}"], {"traffic_light": ["signal"], "Traffic light": ["signal", "traffic  Light"]}
+    )
+    assert phrases.names == [["traffic light", "signal"], ["oven"], ["sofa"]]
+    assert phrases.called.tolist() == [0, 1, 0, 2]
+    assert phrases.draw(np.array([1, 2]), np.random.default_rng(0)) == ["oven", "sofa"]
+    # a box of either class, one of an oven, and a scene that holds both and a sofa
+    categories = torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 1]]).bool()
+    assert phrases.of_called(categories).int().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 1]]
+    assert called_alike(classes) == [["Traffic light", "traffic_light"]]
+    with pytest.raises(ValueError, match="the data have 3 classes, and names were given to 4"):
+        phrases.of_called(categories[:, :3])
+    assert called_alike(["sofa", "oven"]) == []
+    assert ClassPhrases(["sofa", "oven"]).of_called(categories[:, :2]) is not None
 
 
 def test_the_tokenizer_is_saved_as_any_other(tmp_path):
@@ -41,7 +67,7 @@ def test_the_tokenizer_is_saved_as_any_other(tmp_path):
 def test_what_makes_no_sense_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"must hold \{\} once"):
         ClassPhrases(["sofa"], ["a thing"])
-    with pytest.raises(ValueError, match="'couch' is a name of the classes 'Couch' and 'sofa'"):
+    with pytest.raises(ValueError, match="'couch', an alias of the class 'sofa', is a name of the class 'Couch' too"):
         ClassPhrases(["Couch", "sofa"], aliases={"sofa": ["couch"]})
     with pytest.raises(ValueError, match="class 1 has no name"):
         ClassPhrases(["sofa", " "])

@@ -13,7 +13,7 @@ from run_here import TWO_PROCESSES, equal, logged, weights
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from hf_hyperbolic import HyperbolicCLIPVisionModel
+from hf_hyperbolic import HyperbolicCLIPModel, HyperbolicCLIPVisionModel, ImageEncoder
 
 pytestmark = pytest.mark.slow
 
@@ -232,3 +232,38 @@ def test_two_processes_share_the_features_and_give_the_losses_of_one(run, data, 
     assert [path.name for path in both[0]] == [path.name for path in both[1]]
     for first, second in zip(*both, strict=True):
         assert torch.allclose(load_file(first)["features"], load_file(second)["features"], atol=1e-5)
+
+
+def test_adapters_go_with_names_from_the_start(run, tmp_path):
+    """The image backbone learns by adapters, the text tower whole; both folders load as any other."""
+    pytest.importorskip("peft")
+    settings = ["--lora_rank", "2", "--text_weight", "0.5"]
+    whole = run(tmp_path / "whole", *settings)
+    resumed = cut_off(whole, tmp_path)
+    run(resumed, *settings, "--resume", "true")
+    for which in ("best", "final"):
+        assert equal(weights(resumed, which), weights(whole, which))
+        assert not [name for name in weights(whole, which) if "lora" in name or "base_layer" in name]
+    folder = whole / "final"
+    loaded, info = HyperbolicCLIPModel.from_pretrained(folder, output_loading_info=True)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    found = load_in_a_clean_process(folder, tmp_path)
+    assert torch.allclose(found, black(folder), atol=1e-6)
+    before = run(
+        tmp_path / "start", *settings, "--max_steps", "1", "--learning_rate", "0", "--backbone_learning_rate", "0"
+    )
+    start, end = weights(before), weights(whole)
+    # q, k, v and out of each layer's attention and its perceptron have adapters, the norms have none
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert any(name.startswith("text_backbone.") and "layer_norm" in name for name in moved)
+    of_images = [name for name in moved if name.startswith("backbone.")]
+    assert of_images
+    assert not [name for name in of_images if not name.endswith(("proj.weight", "fc1.weight", "fc2.weight"))]
+    phrases = ImageEncoder.from_pretrained(folder, "cpu").encode_text(["a wheel", "the house"])
+    tokens = ImageEncoder.from_pretrained(folder, "cpu").tokenizer(
+        ["a wheel", "the house"], padding=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        again = loaded.eval().get_text_embeds(tokens["input_ids"], tokens["attention_mask"])
+    assert torch.allclose(torch.from_numpy(phrases), again, atol=1e-6)
+    assert (whole / "final" / "adapter" / "adapter_model.safetensors").is_file()
