@@ -194,8 +194,10 @@ def _words(model: TrainedModel) -> list[str]:
     if "run" not in words:
         return [f"{tower} was trained with the images, on the names of their classes."]
     data = f" of `{words['data']}`" if words.get("data") else ""
+    learnt = ["the names of the classes"] if words.get("names", True) else []
+    learnt += ["captions"] if words.get("captions") else []
     return [
-        f"{tower} was fitted by `training/add_text.py` once the images were learnt, to the names of the classes{data}; "
+        f"{tower} was fitted by `training/add_text.py` once the images were learnt, to {' and '.join(learnt)}{data}; "
         f"`{TextArguments.FILE}` holds its settings."
     ]
 

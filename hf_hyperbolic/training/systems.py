@@ -63,6 +63,13 @@ class System:
         """c of the space of curvature -c; 0 for a Euclidean model."""
         return self.model.curvature.item()
 
+    @property
+    def text(self) -> tuple[HyperbolicCLIPModel, PreTrainedTokenizerBase] | None:
+        """Its model and tokenizer where it has a text tower; None without it, or without its tokenizer."""
+        if not isinstance(self.model, HyperbolicCLIPModel) or self.tokenizer is None:
+            return None
+        return self.model, self.tokenizer
+
     def embed(self, split: Split, nodes: np.ndarray | None = None, progress: bool = True) -> np.ndarray:
         """(n, D) embeddings of (n,) nodes, of every node when None; processes of one group share the work."""
         mean, std = self.processor.image_mean, self.processor.image_std
@@ -79,9 +86,8 @@ class System:
         Raises:
             ValueError: the text tower does not know a word of them.
         """
-        if not isinstance(self.model, HyperbolicCLIPModel) or self.tokenizer is None:
-            return None
-        return encode_phrases(self.model, self.tokenizer, [phrase_of(name) for name in class_names])
+        text = self.text
+        return encode_phrases(*text, [phrase_of(name) for name in class_names]) if text else None
 
     def trained_on(self, data: str) -> bool | None:
         """Whether it was trained on this data set; None where it does not say what it was trained on."""

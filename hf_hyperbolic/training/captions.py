@@ -1,0 +1,112 @@
+"""Captions for a text tower: where a data set's are, those that the tower can read, batches of them, and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
+
+from hf_hyperbolic.data.boxes import BoxTable
+from hf_hyperbolic.data.captions import Captions, captions_file, read_captions
+from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.data.scenes.captions import write_captions
+from hf_hyperbolic.evaluation.captions import evaluate_captions
+from hf_hyperbolic.evaluation.figures import Figure
+from hf_hyperbolic.phrases import encode_phrases, longest_text, no_text, unreadable
+from hf_hyperbolic.training.run_arguments import RunArguments
+from hf_hyperbolic.training.systems import System
+
+BESIDE = "auto"
+
+
+@dataclass(frozen=True)
+class CaptionBatch:
+    """Captions of a batch of images, one of each.
+
+    Attributes:
+        nodes: (n,) int64, the full scenes.
+        phrases: (T,) the captions, each wording once.
+        positives: (T, n) bool, which is of which.
+    """
+
+    nodes: np.ndarray
+    phrases: list[str]
+    positives: torch.Tensor
+
+
+def load_captions(captions: str, args: RunArguments, split: str, data: str, table: BoxTable) -> Captions:
+    """The captions of a split's images.
+
+    Args:
+        captions: `"auto"` for those that lie with the boxes, or their file or folder. Of the embedded scenes they are
+            made.
+        args: of a run; it says where the embedded scenes are.
+        split: `"train"`, `"val"`, ...
+        data: where the boxes are from.
+        table: the boxes, whose images are asked for.
+
+    Raises:
+        FileNotFoundError, ValueError: see `captions_file` and `read_captions`.
+    """
+    if captions != BESIDE:
+        return read_captions(captions_file(captions, split), table)
+    if data == "scenes":
+        with PartialState().main_process_first():
+            return read_captions(write_captions(Path(args.scenes_dir) / f"instances_{split}.json"), table)
+    place = Path(data)
+    return read_captions(captions_file(place.parent if place.is_file() else place, split), table)
+
+
+def readable(captions: Captions, tokenizer: PreTrainedTokenizerBase, longest: int | None) -> tuple[Captions, str]:
+    """The captions that a text tower can read, and one line on those that it cannot; empty where there are none.
+
+    Raises:
+        ValueError: it can read none.
+    """
+    strange, long = unreadable(tokenizer, captions.texts, longest)
+    said = []
+    if strange.any():
+        said.append(f"{strange.sum()} with words that the text tower does not know")
+    if (long & ~strange).any():
+        said.append(f"{(long & ~strange).sum()} of more than {longest} tokens")
+    line = f"left out of {len(captions.texts)} captions: {', '.join(said)}" if said else ""
+    kept = ~(strange | long)
+    if not kept.any():
+        raise ValueError(f"no caption can be read; {line}")
+    return captions.only(kept), line
+
+
+def caption_batch(captions: Captions, images: int, seed: int, step: int) -> CaptionBatch:
+    """A batch that is a function of (seed, step): a caption at random of each of so many images at random."""
+    drawn = captions.draw(images, np.random.default_rng([seed, step, 1]))  # apart from the names' draws
+    phrases, wording = np.unique([captions.texts[row] for row in drawn], return_inverse=True)
+    positives = torch.from_numpy(wording == np.arange(len(phrases))[:, None])
+    return CaptionBatch(captions.image[drawn], phrases.tolist(), positives)
+
+
+def caption_figures(
+    system: System,
+    embeds: np.ndarray,
+    hierarchy: Hierarchy,
+    captions: Captions,
+    measures: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, dict[str, Figure]], dict[str, np.ndarray], str]:
+    """What `evaluate_captions` gives of a system, and the line of `readable`.
+
+    Raises:
+        ValueError: the system has no text tower, or it can read no caption.
+    """
+    if system.text is None:
+        raise no_text(system.name)
+    model, tokenizer = system.text
+    kept, line = readable(captions, tokenizer, longest_text(model))
+    wordings, which = np.unique(kept.texts, return_inverse=True)
+    embedded = encode_phrases(model, tokenizer, wordings.tolist())[which]
+    found, values = evaluate_captions(
+        embeds, hierarchy, kept.texts, embedded, kept.image, system.curvature, measures, seed=seed
+    )
+    return found, values, line
