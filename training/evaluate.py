@@ -80,9 +80,8 @@ class EvaluateArguments:
     captions: str | None = field(
         default=None,
         metadata={
-            "help": "find images by captions and captions by images too, where the model has a text tower: auto for the "
-            "captions that lie with the boxes (of the embedded scenes they are made), or a file or folder in COCO's "
-            "layout"
+            "help": "find images by captions and captions by images too, where the model has a text tower: auto for "
+            "those that lie with the boxes (of the embedded scenes they are made), or a file or folder of COCO's"
         },
     )
     support_split: str = field(default="train", metadata={"help": "split that prototypes are made from"})

@@ -226,7 +226,11 @@ def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool) -> list
     for section, columns, words in (
         ("zero_shot_by_name", _zero_shot_columns("zero_shot_by_name"), "Zero-shot by the names of the same classes."),
         ("text_to_image", _TEXT_COLUMNS, "Text to image: boxes of the class named, and scenes that hold one."),
-        ("captions", _CAPTION_COLUMNS, "Captions: of a caption its image among all, and of an image a caption of its own."),
+        (
+            "captions",
+            _CAPTION_COLUMNS,
+            "Captions: an image by its caption, and a caption by its image.",
+        ),
     ):
         having = {name: result for name, result in results.items() if section in result}
         if having:

@@ -192,7 +192,8 @@ def _words(model: TrainedModel) -> list[str]:
     own = words["text"] in TEXT_FROM_SCRATCH
     tower = f"Its text tower, `{words['text']}` {'from scratch' if own else 'from its weights'},"
     if "run" not in words:
-        return [f"{tower} was trained with the images, on the names of their classes."]
+        more = " and captions" if words.get("captions") else ""
+        return [f"{tower} was trained with the images, on the names of their classes{more}."]
     data = f" of `{words['data']}`" if words.get("data") else ""
     learnt = ["the names of the classes"] if words.get("names", True) else []
     learnt += ["captions"] if words.get("captions") else []

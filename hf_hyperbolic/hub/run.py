@@ -113,7 +113,7 @@ class TrainedModel:
         if file.is_file():
             return read_json(file)
         with_the_images = self.settings.get("text_weight")
-        return {name: self.settings.get(name) for name in ("text", "data")} if with_the_images else {}
+        return {name: self.settings.get(name) for name in ("text", "data", "captions")} if with_the_images else {}
 
     @cached_property
     def conversion(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from hf_hyperbolic.data.boxes import BoxTable
@@ -16,10 +17,64 @@ from hf_hyperbolic.data.scenes.captions import write_captions
 from hf_hyperbolic.evaluation.captions import evaluate_captions
 from hf_hyperbolic.evaluation.figures import Figure
 from hf_hyperbolic.phrases import encode_phrases, longest_text, no_text, unreadable
+from hf_hyperbolic.training.gather import gather_embeddings
 from hf_hyperbolic.training.run_arguments import RunArguments
 from hf_hyperbolic.training.systems import System
 
 BESIDE = "auto"
+
+
+class SceneCaptions:
+    """Captions beside the scenes of a training run: which is drawn is a function of (seed, step, image).
+
+    Args:
+        captions: that the text tower can read, of the training split.
+        seed: of the draws.
+    """
+
+    def __init__(self, captions: Captions, seed: int) -> None:
+        self.texts, self._seed = captions.texts, seed
+        self._image = captions.image
+        _, self._wording = np.unique(captions.texts, return_inverse=True)
+        rows = np.arange(captions.num_images)
+        self._first = np.searchsorted(captions.image, rows)
+        self._count = np.searchsorted(captions.image, rows, side="right") - self._first
+
+    def draw(self, nodes: np.ndarray, step: int) -> np.ndarray:
+        """(m,) int64 rows of captions, one for each scene among (n,) nodes whose image has any."""
+        images = nodes[nodes < len(self._count)]
+        return np.array(
+            [
+                self._first[image] + np.random.default_rng([self._seed, step, image]).integers(self._count[image])
+                for image in images[self._count[images] > 0].tolist()
+            ],
+            dtype=np.int64,
+        )
+
+    def matched(
+        self, spoken: Tensor, drawn: np.ndarray, embeds: Tensor, nodes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """What `caption_loss` compares: of the captions of all processes each wording once. Every process calls it.
+
+        Args:
+            spoken: (m, D) embeddings of this process's captions.
+            drawn: (m,) rows of them, as `draw` gave them.
+            embeds: (N, D) embeddings of all processes' nodes.
+            nodes: (N,) these nodes.
+
+        Returns:
+            (T, D) captions, (n, D) scenes that have one, and (T, n) bool, which is of which; None where no scene has.
+        """
+        spoken, gathered = gather_embeddings(spoken, torch.from_numpy(drawn).to(embeds.device))
+        rows, images = gathered.cpu().numpy(), nodes.cpu().numpy()
+        if not len(rows):
+            return None
+        wordings, first = np.unique(self._wording[rows], return_index=True)
+        wording_of = dict(zip(self._image[rows].tolist(), self._wording[rows].tolist(), strict=True))
+        having = np.flatnonzero(np.isin(images, self._image[rows]))
+        said = np.array([wording_of[image] for image in images[having].tolist()])
+        positives = torch.from_numpy(wordings[:, None] == said).to(embeds.device)
+        return spoken[torch.from_numpy(first)], embeds[torch.from_numpy(having)], positives
 
 
 @dataclass(frozen=True)

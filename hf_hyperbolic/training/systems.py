@@ -131,7 +131,7 @@ def system_name(args: TrainArguments) -> str:
     elif args.loss == "cosine" and args.own_weight:
         name += ", own share"
     if args.text_weight:
-        name += " + names"
+        name += " + names and captions" if args.captions else " + names"
     if args.directions != "both":
         name += f", {args.directions.replace('_', ' ')} only"
     # the paper's ablation: no pair of a scene with boxes of other images

@@ -1,4 +1,4 @@
-"""Recall@k of captions against a naive loop, its chance against random rankings, its ceiling against a perfect model."""
+"""Recall@k of captions against a naive loop, its chance against random rankings, its ceiling against perfect ones."""
 
 import numpy as np
 import pytest
@@ -35,9 +35,7 @@ def test_figures_against_a_loop_over_queries(measure, hierarchy, make_embeds):
     down = [
         [float(scores(text[None], image[None], measure, "children", CURVATURE)) for image in images] for text in asked
     ]
-    up = [
-        [float(scores(image[None], text[None], measure, "parents", CURVATURE)) for text in asked] for image in images
-    ]
+    up = [[float(scores(image[None], text[None], measure, "parents", CURVATURE)) for text in asked] for image in images]
     for k in (1, 2, 5):
         right = []
         for caption, row in enumerate(down):
@@ -78,7 +76,7 @@ def test_a_perfect_model_reaches_the_ceiling_which_captions_of_the_same_words_lo
     asked = torch.from_numpy(own[[wordings.index(text) for text in TEXTS]]).float()
     embeds = torch.zeros(hierarchy.num_nodes, images)
     embeds[:images] = torch.eye(images)
-    table, values = evaluate_captions(embeds, hierarchy, TEXTS, asked, OWNER, None, ["cosine"], ks=(1, 2, 3))
+    table, _ = evaluate_captions(embeds, hierarchy, TEXTS, asked, OWNER, None, ["cosine"], ks=(1, 2, 3))
     for k in (1, 2, 3):
         figure = table["cosine"][f"images_recall@{k}"]
         assert figure["value"] == pytest.approx(figure["ceiling"])
