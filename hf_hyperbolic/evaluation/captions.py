@@ -79,7 +79,9 @@ def evaluate_captions(
     chosen = tuple(measures) if measures is not None else applicable_measures(curvature)
     images = vectors[torch.from_numpy(scenes(hierarchy))]
     # captions of the same words are scored once, so that they tie to the last bit
-    _, first, words = np.unique(np.array(texts), return_index=True, return_inverse=True)
+    number_of = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    words = np.array([number_of[text] for text in texts])
+    _, first = np.unique(words, return_index=True)
     distinct, having = asked[torch.from_numpy(first)], np.unique(owner)
     galleries: dict[str, tuple[dict[str, np.ndarray], Levels, np.ndarray | None]] = {
         "images": ({}, _levels_of_images(words, owner, hierarchy.num_images, ks), owner),

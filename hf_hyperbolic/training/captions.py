@@ -35,7 +35,8 @@ class SceneCaptions:
     def __init__(self, captions: Captions, seed: int) -> None:
         self.texts, self._seed = captions.texts, seed
         self._image = captions.image
-        _, self._wording = np.unique(captions.texts, return_inverse=True)
+        number_of = {text: number for number, text in enumerate(dict.fromkeys(captions.texts))}
+        self._wording = np.array([number_of[text] for text in captions.texts])
         rows = np.arange(captions.num_images)
         self._first = np.searchsorted(captions.image, rows)
         self._count = np.searchsorted(captions.image, rows, side="right") - self._first
@@ -159,8 +160,8 @@ def caption_figures(
         raise no_text(system.name)
     model, tokenizer = system.text
     kept, line = readable(captions, tokenizer, longest_text(model))
-    wordings, which = np.unique(kept.texts, return_inverse=True)
-    embedded = encode_phrases(model, tokenizer, wordings.tolist())[which]
+    row_of = {text: row for row, text in enumerate(dict.fromkeys(kept.texts))}
+    embedded = encode_phrases(model, tokenizer, list(row_of))[[row_of[text] for text in kept.texts]]
     found, values = evaluate_captions(
         embeds, hierarchy, kept.texts, embedded, kept.image, system.curvature, measures, seed=seed
     )

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from hf_hyperbolic import ImageEncoder
 from hf_hyperbolic.data.captions import Captions
 from hf_hyperbolic.data.coco import read_coco
+from hf_hyperbolic.data.export import export_parquet
+from hf_hyperbolic.data.read import read_source
 from hf_hyperbolic.data.scenes.captions import write_captions
 from hf_hyperbolic.retrieval import scores
 from hf_hyperbolic.training.arguments import TrainArguments
@@ -48,6 +50,9 @@ def test_captions_of_the_data_or_of_a_folder(captioned, data, tmp_path):
     assert all(one.texts == found[0].texts and one.num_images == 8 for one in found)
     with pytest.raises(FileNotFoundError, match="no captions of val"):
         load_captions("auto", args, "val", str(data), table)
+    export_parquet(table, tmp_path / "exported", "val")
+    exported = read_source(str(tmp_path / "exported"), "val").table
+    assert load_captions(str(captioned), args, "val", str(tmp_path / "exported"), exported).texts == found[0].texts
     shutil.copy(data / "instances_val.json", tmp_path)
     # of the embedded scenes they are made
     again = load_captions("auto", TrainArguments(scenes_dir=str(tmp_path)), "val", "scenes", table)
