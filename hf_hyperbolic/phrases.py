@@ -53,7 +53,7 @@ def encode_phrases(
     found = []
     model.eval()
     for start in range(0, len(phrases), batch_size):
-        tokens = tokenize(tokenizer, phrases[start : start + batch_size], _longest(model))
+        tokens = tokenize(tokenizer, phrases[start : start + batch_size], longest_text(model))
         ids, mask = (tokens[name].to(model.device) for name in ("input_ids", "attention_mask"))
         found.append(model.get_text_embeds(ids, mask).float().cpu().numpy())
     return np.concatenate(found) if found else np.empty((0, model.config.projection_dim), dtype=np.float32)
@@ -76,8 +76,7 @@ def tokenize(
         raise ValueError(f"phrase {empty[0]} of {len(phrases)} is empty: give at least one word")
     tokens = tokenizer(list(phrases), padding=True, return_tensors="pt")
     ids, mask = tokens["input_ids"], tokens["attention_mask"]
-    # CLIP's tokenizer has an unknown token by name, which is its end of text, and never needs it
-    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+    unknown = _unknown(tokenizer)
     if unknown is not None and bool((ids == unknown).any()):
         number = int((ids == unknown).any(1).nonzero()[0])
         words = phrases[number].lower().split()
@@ -95,7 +94,32 @@ def tokenize(
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def _longest(model: HyperbolicCLIPModel) -> int | None:
+def unreadable(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], longest: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which texts `tokenize` would refuse, where many are at hand and some may be left out.
+
+    Args:
+        tokenizer: of the text tower.
+        texts: none of them empty.
+        longest: most tokens of a text; None for no limit.
+
+    Returns:
+        (n,) bool, which have a word that the tokenizer does not know, and (n,) bool, which are longer.
+    """
+    ids = tokenizer(list(texts))["input_ids"] if len(texts) else []
+    unknown = _unknown(tokenizer)
+    strange = np.array([unknown is not None and unknown in row for row in ids], dtype=bool)
+    return strange, np.array([longest is not None and len(row) > longest for row in ids], dtype=bool)
+
+
+def _unknown(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    # CLIP's tokenizer has an unknown token by name, which is its end of text, and never needs it
+    return tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
+
+
+def longest_text(model: HyperbolicCLIPModel) -> int | None:
+    """Most tokens of a text that the text tower takes; None for no limit."""
     return getattr(model.config.text_config, "max_position_embeddings", None)
 
 

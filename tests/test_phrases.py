@@ -5,7 +5,7 @@ from text_models import image_model, text_model, tokenizer
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
 from hf_hyperbolic import ImageEncoder, make_image_processor
-from hf_hyperbolic.phrases import encode_phrases, save_processors, tokenize
+from hf_hyperbolic.phrases import encode_phrases, save_processors, tokenize, unreadable
 
 
 def test_phrases_are_embedded_in_batches_as_one_by_one():
@@ -29,6 +29,22 @@ def test_what_cannot_be_embedded_is_named():
         encode_phrases(text_model(), words, ["car " * 20])
     with pytest.raises(ValueError, match=r"phrases is one text.*give \['a car'\]"):
         encode_phrases(text_model(), words, "a car")
+
+
+def test_what_would_be_refused_is_told_in_advance():
+    words = tokenizer()
+    texts = ["a car", "a Harbour", "car " * 20, "harbour " * 20]
+    strange, long = unreadable(words, texts, 16)
+    assert strange.tolist() == [False, True, False, True]
+    assert long.tolist() == [False, False, True, True]
+    for text, refused in zip(texts, strange | long, strict=True):
+        if refused:
+            with pytest.raises(ValueError, match=r"does not know|has 22 tokens"):
+                tokenize(words, [text], 16)
+        else:
+            tokenize(words, [text], 16)
+    assert not unreadable(words, texts)[1].any()
+    assert [part.shape for part in unreadable(words, [], 16)] == [(0,), (0,)]
 
 
 def test_the_folder_has_a_processor_for_both(tmp_path):

@@ -30,8 +30,10 @@ from hf_hyperbolic.evaluation import (
 from hf_hyperbolic.evaluation.text_to_image import evaluate_text_to_image
 from hf_hyperbolic.evaluation.zero_shot import evaluate_zero_shot, nearest_measure
 from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
+from hf_hyperbolic.phrases import no_text
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.space import write_disk
+from hf_hyperbolic.training.captions import caption_figures, load_captions
 from hf_hyperbolic.training.class_phrases import called_alike, number_phrases
 from hf_hyperbolic.training.ground import read_ground
 from hf_hyperbolic.training.output_names import file_name, file_names, free_folder
@@ -74,6 +76,13 @@ class EvaluateArguments:
         metadata={
             "help": "tell boxes by class prototypes of --support_split too, and where the model has a text tower by "
             "the names of the classes, and find boxes and scenes by these"
+        },
+    )
+    captions: str | None = field(
+        default=None,
+        metadata={
+            "help": "find images by captions and captions by images too, where the model has a text tower: auto for "
+            "those that lie with the boxes (of the embedded scenes they are made), or a file or folder of COCO's"
         },
     )
     support_split: str = field(default="train", metadata={"help": "split that prototypes are made from"})
@@ -180,6 +189,12 @@ def main(argv: list[str] | None = None) -> None:
     held_out = load_split(args, options.split, data, format=options.format, image_folder=options.image_folder)
     hierarchy = held_out.hierarchy
     accelerator.print(f"{data}, {options.split}: {held_out.summary()}")
+    captions = None
+    if options.captions:
+        if system.text is None:
+            raise no_text(system.name)
+        captions = load_captions(options.captions, args, options.split, data, held_out.table)
+        accelerator.print(f"{data}, {options.split}: {captions.summary()}")
     frequencies, note = class_frequencies_for(args, hierarchy, data, options.format, trained_on)
     if note:
         accelerator.print(note)
@@ -234,6 +249,13 @@ def main(argv: list[str] | None = None) -> None:
                     called=number_phrases(hierarchy.class_names),
                 )  # fmt: skip
                 found, values = found | {"text_to_image": by_name}, values | by_name_values
+        if captions and each.text:
+            of_captions, more_values, left_out = caption_figures(
+                each, embeddings[each.name], hierarchy, captions, seed=options.seed
+            )
+            found, values = found | {"captions": of_captions}, values | more_values
+            if left_out:
+                found["notes"].append(f"captions: {each.name}: {left_out}")
         results[each.name], per_query[each.name] = found, values
     if accelerator.is_main_process:
         told_images = hierarchy.node_image[told_boxes(hierarchy, support)] if options.zero_shot else None

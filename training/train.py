@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
@@ -21,10 +22,11 @@ from transformers import CLIPImageProcessorPil
 
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
-from hf_hyperbolic.phrases import save_processors
+from hf_hyperbolic.phrases import longest_text, save_processors
 from hf_hyperbolic.training import checkpoints
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
+from hf_hyperbolic.training.captions import SceneCaptions, load_captions, readable
 from hf_hyperbolic.training.class_phrases import ClassPhrases
 from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
 from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
@@ -96,11 +98,20 @@ def main(argv: list[str] | None = None) -> None:
     feed = make_feed(train_split, args, shard, pin_memory=accelerator.device.type == "cuda")
 
     model = build_model(args, (train_split or val_split).hierarchy.class_names)
-    class_names = None
+    class_names = scene_captions = None
     if args.text_weight:
         phrases = ClassPhrases((train_split or val_split).hierarchy.class_names)
-        model, tokenizer = add_text_tower(model, args.text, phrases.every())
+        texts = phrases.every()
+        if args.captions and train_split:
+            captions = load_captions(args.captions, args, "train", args.data, train_split.table)
+            accelerator.print(f"train: {captions.summary()}")
+            texts += captions.texts
+        model, tokenizer = add_text_tower(model, args.text, texts)
         class_names = ClassNames(phrases, tokenizer, model)
+        if args.captions:
+            captions, left_out = readable(captions, tokenizer, longest_text(model))
+            accelerator.print(left_out or "all of them can be read")
+            scene_captions = SceneCaptions(captions, args.seed)
     for line in (*restrict_training(model, args), *speed_up(model.backbone, args)):
         accelerator.print(line)
     processor = build_processor(args)
@@ -192,14 +203,19 @@ def main(argv: list[str] | None = None) -> None:
         guard.before()
         nodes, counts = gather_nodes(batch["nodes"], accelerator.device)
         crops = batch["pixel_values"].to(accelerator.device, non_blocking=True)
-        names = None
+        names = captioned = None
+        said = scene_captions.draw(np.asarray(batch["nodes"]), progress.step) if scene_captions else np.empty(0, int)
         with accelerator.autocast():
             if class_names:
-                tokens = class_names.tokens(args.seed, progress.step, crops.device)
+                texts = [scene_captions.texts[row] for row in said] if scene_captions else []
+                tokens = class_names.tokens(args.seed, progress.step, crops.device, texts)
                 embeds, names = embed_crops_and_names(prepared, crops, tokens, mean, std)
             else:
                 embeds = cache.embed(crops) if cache else embed(crops)
         embeds = gather_embeddings(embeds, counts)
+        if scene_captions and names is not None:  # they stand behind the names
+            names, spoken = names.split([len(names) - len(said), len(said)])
+            captioned = scene_captions.matched(spoken, said, embeds, nodes)
         # on a GPU this runs while the crops are embedded
         relations = feed.relations(batch, nodes)
         if not len(relations.own):
@@ -211,7 +227,7 @@ def main(argv: list[str] | None = None) -> None:
         scenes = relations.is_scene
         masks = TiledMasks(relations) if args.loss_tile else PairMasks(*relations.block())
         named = class_names.phrases.of_called(relations.categories) if class_names else None
-        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names, named)
+        loss, parts = objective(model, embeds, masks, args, relations.categories, scenes, names, named, captioned)
         if cache:
             cache.backward(loss)
         else:

@@ -1,4 +1,4 @@
-"""`data validate`: is every image whole and every box usable?"""
+"""`data validate`: is every image whole, every box usable, and every caption of an image that is there?"""
 
 import argparse
 import os
@@ -15,6 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-workers", type=int, default=os.cpu_count() or 1, help="threads that decode (default: %(default)s)"
     )
+    parser.add_argument(
+        "--captions",
+        help="captions of the images, to be looked at too: a file in COCO's layout, or the folder it is in",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,6 +33,14 @@ def run(options: argparse.Namespace) -> int:
     problems = [problem for problem in noted if problem.reason not in by_choice] + broken
     for problem in problems:
         print(problem)
+    captions = None
+    if options.captions:
+        from hf_hyperbolic.data.captions import captions_file, read_captions
+
+        captions = read_captions(captions_file(options.captions, options.split or "*"), source.table)
+        for problem in captions.problems:
+            print(problem)
+        problems += captions.problems
     count = sum(problem.count for problem in problems)
     left_out = "".join(
         f"; {number:,} {reason} left out by choice"
@@ -39,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
         f"{source.format}: {source.table.num_images:,} images, {source.table.num_boxes:,} boxes, "
         f"{count:,} problem{'s' if count != 1 else ''}{left_out}"
     )
+    if captions:
+        print(captions.summary())
     return 1 if problems else 0
 
 

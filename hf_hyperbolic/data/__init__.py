@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_hyperbolic.data.boxes import BoxTable, Federation, Problem, drop_images
     from hf_hyperbolic.data.builders import HierCoco, HierLvis, HierOpenImages, HierVoc
+    from hf_hyperbolic.data.captions import Captions, read_captions
     from hf_hyperbolic.data.class_hierarchy import ClassHierarchy, read_class_hierarchy
     from hf_hyperbolic.data.coco import read_coco
     from hf_hyperbolic.data.coco_writer import write_coco
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "boxes": ("BoxTable", "Federation", "Problem", "drop_images"),
     "builders": ("HierCoco", "HierLvis", "HierOpenImages", "HierVoc"),
+    "captions": ("Captions", "read_captions"),
     "class_hierarchy": ("ClassHierarchy", "read_class_hierarchy"),
     "coco": ("read_coco",),
     "coco_writer": ("write_coco",),
@@ -53,6 +55,7 @@ _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in nam
 __all__ = [
     "BoxTable",
     "BrokenImageError",
+    "Captions",
     "ClassHierarchy",
     "Federation",
     "Guards",
@@ -77,6 +80,7 @@ __all__ = [
     "hierarchy_features",
     "probe",
     "read_boxes",
+    "read_captions",
     "read_class_hierarchy",
     "read_coco",
     "read_hub_detection",

@@ -106,7 +106,8 @@ def is_id(value: Any) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def _id_text(key: Any) -> str:
+def id_text(key: Any) -> str:
+    """An id as a table has it."""
     return str(int(key) if type(key) is float else key)
 
 
@@ -189,11 +190,11 @@ def _images(
         else:
             id_of_file[file] = key
         image_row[key] = len(ids)
-        ids.append(_id_text(key))
+        ids.append(id_text(key))
         files.append(file)
         sizes.append(size)
-    if len(set(map(_id_text, image_row))) < len(image_row):
-        twice = next(key for key, times in Counter(map(_id_text, image_row)).items() if times > 1)
+    if len(set(map(id_text, image_row))) < len(image_row):
+        twice = next(key for key, times in Counter(map(id_text, image_row)).items() if times > 1)
         raise ValueError(f"{path}: image id {twice} stands both as a number and as text: image ids must be unique")
     return ids, files, sizes, image_row
 

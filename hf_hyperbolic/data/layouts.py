@@ -18,6 +18,7 @@ Found = dict[str, Any]
 # names of one split in use side by side
 _ALIASES = {"val": "validation", "validation": "val"}
 _COCO_NAMES = ("instances_{split}.json", "instances_{split}20[0-9][0-9].json", "{split}/_annotations.coco.json")
+_CAPTIONS_NAMES = ("captions_{split}.json", "captions_{split}20[0-9][0-9].json")
 _LVIS_NAMES = ("lvis*_{split}.json", "lvis*_{split}_*.json")
 _OPEN_IMAGES_NAMES = ("*{split}*bbox*.csv", "*{split}*bbox*.csv.gz", "{split}/labels/detections.csv")
 _OPEN_IMAGES_COLUMNS = {"ImageID", "LabelName", "XMin"}
@@ -36,6 +37,11 @@ def find_lvis(source: str, split: str | None) -> list[Found]:
     """JSON files of LVIS's or COCO's names with LVIS's keys."""
     files = [file for file in _json_files(source, split, (*_LVIS_NAMES, *_COCO_NAMES)) if _is_lvis(file)]
     return [{"annotation_file": file} for file in files]
+
+
+def find_captions(folder: Path, split: str) -> list[Path]:
+    """Captions of a split in COCO's layout, in a folder or its `annotations`."""
+    return _matches(folder, _CAPTIONS_NAMES, split)
 
 
 def find_voc(source: str, split: str | None) -> list[Found]:

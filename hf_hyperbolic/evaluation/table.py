@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hf_hyperbolic.evaluation.by_class import GROUPS
+from hf_hyperbolic.evaluation.captions import KS as CAPTION_KS
 from hf_hyperbolic.evaluation.figures import Figure
 from hf_hyperbolic.evaluation.ranking import k_name
 
@@ -82,6 +83,13 @@ _TEXT_COLUMNS: list[Column] = [
     ("boxes AP", _path("text_to_image", "{}", "boxes_average_precision"), 100, 1),
     ("scenes top-10", _path("text_to_image", "{}", "scenes_top_10"), 100, 1),
     ("scenes AP", _path("text_to_image", "{}", "scenes_average_precision"), 100, 1),
+]
+
+
+_CAPTION_COLUMNS: list[Column] = [
+    (f"{words} R@{k}", _path("captions", "{}", f"{gallery}_recall@{k}"), 100, 1)
+    for gallery, words in (("images", "image"), ("captions", "caption"))
+    for k in CAPTION_KS
 ]
 
 
@@ -213,11 +221,16 @@ def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any
 
 
 def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[str]:
-    """By the names of the classes, of the systems that have a text tower."""
+    """By the names of the classes and by captions, of the systems that have a text tower."""
     lines: list[str] = []
     for section, columns, words in (
         ("zero_shot_by_name", _zero_shot_columns("zero_shot_by_name"), "Zero-shot by the names of the same classes."),
         ("text_to_image", _TEXT_COLUMNS, "Text to image: boxes of the class named, and scenes that hold one."),
+        (
+            "captions",
+            _CAPTION_COLUMNS,
+            "Captions: an image by its caption, and a caption by its image.",
+        ),
     ):
         having = {name: result for name, result in results.items() if section in result}
         if having:

@@ -50,6 +50,7 @@ def default_license(settings: dict[str, Any], words: dict[str, Any] | None = Non
     if has_text:
         words = words or {}
         own = own and words.get("text") in TEXT_FROM_SCRATCH and words.get("data") in (None, "scenes")
+        own = own and words.get("captions") in (None, "auto")
     return "apache-2.0" if own else UNKNOWN_LICENSE
 
 

@@ -75,6 +75,7 @@ def model_card(
         proxies=config.get("num_proxies", 0),
         tokenizer=model.has_tokenizer,
         phrase=_phrase(config),
+        captions=bool(model.words.get("captions")),
         context=settings.get("context"),
         what=_what(model, settings),
         evaluations=[_section(evaluation) for evaluation in evaluations],
@@ -192,12 +193,19 @@ def _words(model: TrainedModel) -> list[str]:
     own = words["text"] in TEXT_FROM_SCRATCH
     tower = f"Its text tower, `{words['text']}` {'from scratch' if own else 'from its weights'},"
     if "run" not in words:
-        return [f"{tower} was trained with the images, on the names of their classes."]
+        return [f"{tower} was trained with the images, on {_learnt(words, 'the names of their classes')}."]
     data = f" of `{words['data']}`" if words.get("data") else ""
+    learnt = _learnt(words, "the names of the classes")
     return [
-        f"{tower} was fitted by `training/add_text.py` once the images were learnt, to the names of the classes{data}; "
+        f"{tower} was fitted by `training/add_text.py` once the images were learnt, to {learnt}{data}; "
         f"`{TextArguments.FILE}` holds its settings."
     ]
+
+
+def _learnt(words: dict[str, Any], names: str) -> str:
+    """What the text tower was trained on, `names` being how those of the classes are called."""
+    named = [names] if words.get("names", True) else []
+    return " and ".join([*named, *(["captions"] if words.get("captions") else [])])
 
 
 def _changed(settings: dict[str, Any]) -> str:
@@ -246,8 +254,8 @@ def _own_limits(settings: dict[str, Any], words: dict[str, Any]) -> list[str]:
     found = []
     if words.get("text") in TEXT_FROM_SCRATCH:
         found.append(
-            "Its tokenizer knows the words of the class names it was trained with alone. hf_hyperbolic refuses any "
-            "other; to transformers alone all others are one and the same unknown word."
+            f"Its tokenizer knows the words of the {_learnt(words, 'class names')} it was trained with alone. "
+            "hf_hyperbolic refuses any other; to transformers alone all others are one and the same unknown word."
         )
     if settings.get("data") == "scenes":
         found.append("It was trained on drawings and has seen no photograph.")

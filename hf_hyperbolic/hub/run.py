@@ -117,7 +117,7 @@ class TrainedModel:
         if file.is_file():
             return read_json(file)
         with_the_images = self.settings.get("text_weight")
-        return {name: self.settings.get(name) for name in ("text", "data")} if with_the_images else {}
+        return {name: self.settings.get(name) for name in ("text", "data", "captions")} if with_the_images else {}
 
     @cached_property
     def conversion(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def hub_name(name: Any) -> str | None:
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a run as others may see them: of a path of this machine, its last part."""
     found = dict(settings)
-    for name in ("output_dir", "scenes_dir", "data", "backbone", "run", "text", "aliases"):
+    for name in ("output_dir", "scenes_dir", "data", "backbone", "run", "text", "aliases", "captions"):
         value = found.get(name)
         if isinstance(value, str) and value not in ("scenes", *FROM_SCRATCH, *TEXT_FROM_SCRATCH) and is_local(value):
             found[name] = Path(value).expanduser().resolve().name

@@ -1,6 +1,7 @@
 """Losses over a batch of embeddings and the relations among them."""
 
 from hf_hyperbolic.losses.angle import angle_loss
+from hf_hyperbolic.losses.captions import caption_loss
 from hf_hyperbolic.losses.class_balance import inverse_prevalence
 from hf_hyperbolic.losses.class_proxies import proxy_loss
 from hf_hyperbolic.losses.cosine import cosine_loss
@@ -23,6 +24,7 @@ __all__ = [
     "TiledMasks",
     "angle_loss",
     "bidirectional_info_nce",
+    "caption_loss",
     "cone_loss",
     "cosine_loss",
     "distance_loss",

@@ -49,28 +49,43 @@ def name_loss(
     Raises:
         ValueError: an unknown geometry, or categories of another shape.
     """
-    if geometry not in ("lorentz", "euclidean"):
-        raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
     if categories.shape != (len(embeds), len(names)):
         raise ValueError(
             f"categories has shape {tuple(categories.shape)}, expected ({len(embeds)}, {len(names)}): nodes by names"
         )
-    space = lorentz if geometry == "lorentz" else euclidean
-
-    def both_ways(parents: Tensor, children: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
-        angle = (math.pi - space.pairwise_exterior_angle(parents, children, curvature)) / temperature
-        down, up = _directions(angle, positives)
-        if similarity_weight:
-            cosine = F.normalize(parents.float(), dim=-1) @ F.normalize(children.float(), dim=-1).T
-            more_down, more_up = _directions(cosine / similarity_temperature, positives)
-            down, up = down + similarity_weight * more_down, up + similarity_weight * more_up
-        return down, up
-
+    how = (curvature, temperature, geometry, similarity_weight, similarity_temperature)
     boxes = ~scenes
-    of_boxes = both_ways(names, embeds[boxes], categories[boxes].T)
-    of_scenes = both_ways(embeds[scenes], names, categories[scenes])
+    of_boxes = entailment_contrast(names, embeds[boxes], categories[boxes].T, *how)
+    of_scenes = entailment_contrast(embeds[scenes], names, categories[scenes], *how)
     down, up = of_boxes[0] + of_scenes[0], of_boxes[1] + of_scenes[1]
     return LossOutput(down + up, down, up)
+
+
+def entailment_contrast(
+    parents: Tensor,
+    children: Tensor,
+    positives: Tensor,
+    curvature: Tensor | float,
+    temperature: Tensor | float,
+    geometry: str,
+    similarity_weight: float,
+    similarity_temperature: Tensor | float,
+) -> tuple[Tensor, Tensor]:
+    """The loss from (P, D) parents to (C, D) children, and from children to parents, (P, C) bool being positive.
+
+    Raises:
+        ValueError: an unknown geometry.
+    """
+    if geometry not in ("lorentz", "euclidean"):
+        raise ValueError(f"geometry must be 'lorentz' or 'euclidean', got {geometry!r}")
+    space = lorentz if geometry == "lorentz" else euclidean
+    angle = (math.pi - space.pairwise_exterior_angle(parents, children, curvature)) / temperature
+    down, up = _directions(angle, positives)
+    if similarity_weight:
+        cosine = F.normalize(parents.float(), dim=-1) @ F.normalize(children.float(), dim=-1).T
+        more_down, more_up = _directions(cosine / similarity_temperature, positives)
+        down, up = down + similarity_weight * more_down, up + similarity_weight * more_up
+    return down, up
 
 
 def _directions(logits: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:

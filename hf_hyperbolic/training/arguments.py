@@ -103,6 +103,13 @@ class TrainArguments(FineTuningArguments):
             "help": "with a --text_weight: text-tiny (from scratch), or a checkpoint with a text encoder and tokenizer"
         },
     )
+    captions: str | None = field(
+        default=None,
+        metadata={
+            "help": "with a --text_weight: captions, which entail their images, beside the names; auto for those that "
+            "lie with the boxes (of the embedded scenes they are made), or a folder of COCO's captions_train2017.json"
+        },
+    )
     loss_tile: int = field(
         default=0,
         metadata={
@@ -179,6 +186,11 @@ class TrainArguments(FineTuningArguments):
             raise ValueError(
                 "--text_weight embeds names with the images of a batch, which --micro_batch_size takes in parts: train "
                 "without one of them, or add words to the finished run by training/add_text.py"
+            )
+        if self.captions and (not self.text_weight or self.stream):
+            raise ValueError(
+                "--captions are learnt by a text tower from images that are at hand: give a --text_weight, and no "
+                "--stream"
             )
         if self.text_weight and self.cache_features:
             raise ValueError(

@@ -6,6 +6,7 @@ from hf_hyperbolic.losses import (
     LossOutput,
     Masks,
     angle_loss,
+    caption_loss,
     cone_loss,
     cosine_loss,
     hcl_loss,
@@ -32,12 +33,14 @@ def objective(
     scenes: Tensor | None = None,
     names: Tensor | None = None,
     named: Tensor | None = None,
+    captions: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The 0-d loss of a batch, and its parts to be logged: 0-d tensors without a graph, on the device of the loss.
 
     `categories` (N, C) and `scenes` (N,), both bool, are needed with a `proxy_weight` (see `proxy_loss`) or a
     `text_weight`, and with the latter `names`, (T, D) embeddings of what the classes are called (see `name_loss`), and
     `named` (N, T), bool, what each node is called, or the scene holds, where that is not `categories`.
+    `captions` are embeddings of captions, of scenes that have one, and which are of which (see `caption_loss`).
 
     Beside the loss stand class proxies, with a `proxy_weight`; names of classes, with a `text_weight`; cosine contrast
     on the same pairs, with `loss="angle"` and a `similarity_weight`; and the terms that a study adds.
@@ -90,6 +93,13 @@ def objective(
         ).loss  # fmt: skip
         loss = loss + args.text_weight * called
         parts["loss_names"] = called.detach()
+    if args.text_weight and captions is not None:
+        said = caption_loss(
+            *captions, model.curvature, model.temperature, args.geometry, args.similarity_weight,
+            args.similarity_temperature,
+        ).loss  # fmt: skip
+        loss = loss + args.text_weight * said
+        parts["loss_captions"] = said.detach()
     if args.radial_weight:
         order = radial_order_loss(model.radii(embeds), masks.block().own)
         loss = loss + args.radial_weight * order

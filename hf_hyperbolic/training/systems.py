@@ -63,6 +63,13 @@ class System:
         """c of the space of curvature -c; 0 for a Euclidean model."""
         return self.model.curvature.item()
 
+    @property
+    def text(self) -> tuple[HyperbolicCLIPModel, PreTrainedTokenizerBase] | None:
+        """Its model and tokenizer where it has a text tower; None without it, or without its tokenizer."""
+        if not isinstance(self.model, HyperbolicCLIPModel) or self.tokenizer is None:
+            return None
+        return self.model, self.tokenizer
+
     def embed(self, split: Split, nodes: np.ndarray | None = None, progress: bool = True) -> np.ndarray:
         """(n, D) embeddings of (n,) nodes, of every node when None; processes of one group share the work."""
         mean, std = self.processor.image_mean, self.processor.image_std
@@ -81,10 +88,10 @@ class System:
         Raises:
             ValueError: the text tower does not know a word of them.
         """
-        if not isinstance(self.model, HyperbolicCLIPModel) or self.tokenizer is None:
+        if self.text is None:
             return None
         phrases = ClassPhrases(class_names, ["{}"])
-        return encode_phrases(self.model, self.tokenizer, phrases.every())[phrases.called]
+        return encode_phrases(*self.text, phrases.every())[phrases.called]
 
     def trained_on(self, data: str) -> bool | None:
         """Whether it was trained on this data set; None where it does not say what it was trained on."""
@@ -128,7 +135,7 @@ def system_name(args: TrainArguments) -> str:
     elif args.loss == "cosine" and args.own_weight:
         name += ", own share"
     if args.text_weight:
-        name += " + names"
+        name += " + names and captions" if args.captions else " + names"
     if args.directions != "both":
         name += f", {args.directions.replace('_', ' ')} only"
     # the paper's ablation: no pair of a scene with boxes of other images

@@ -20,13 +20,21 @@ class TextArguments:
         default=None, metadata={"help": "boxes with class names; default: what the run learnt from"}
     )
     scenes_dir: str | None = field(default=None, metadata={"help": "where the embedded scenes are, if moved"})
+    captions: str | None = field(
+        default=None,
+        metadata={
+            "help": "captions of the images, to be learnt too: auto for those that lie with the boxes (of the embedded "
+            "scenes they are made), or a folder with COCO's captions_train2017.json and captions_val2017.json"
+        },
+    )
+    names: bool = field(default=True, metadata={"help": "learn the names of the classes; false for captions alone"})
     images: int = field(default=1500, metadata={"help": "at most so many training images are looked at, the first"})
     eval_images: int = field(default=200, metadata={"help": "validation images for the figures at the end"})
     text: str = field(
         default="text-tiny",
         metadata={
-            "help": "text-tiny (from scratch; knows the words of the class names alone), or a checkpoint with a text "
-            "encoder and its tokenizer: openai/clip-vit-base-patch16"
+            "help": "text-tiny (from scratch; knows the words that it was fitted to alone), or a checkpoint with a "
+            "text encoder and its tokenizer: openai/clip-vit-base-patch16"
         },
     )
     templates: list[str] = field(
@@ -38,7 +46,7 @@ class TextArguments:
     )
     max_steps: int = field(default=600, metadata={"help": "optimiser steps"})
     boxes_per_batch: int = field(default=512, metadata={"help": "boxes of a batch, drawn from all classes alike"})
-    scenes_per_batch: int = field(default=128, metadata={"help": "full scenes of a batch"})
+    scenes_per_batch: int = field(default=128, metadata={"help": "full scenes of a batch, and images with a caption"})
     learning_rate: float = field(default=1e-3, metadata={"help": "peak, of what starts from scratch"})
     backbone_learning_rate: float = field(default=1e-5, metadata={"help": "peak, of a text encoder with weights"})
     weight_decay: float = field(default=0.05, metadata={"help": "on matrices"})
@@ -52,6 +60,15 @@ class TextArguments:
     def __post_init__(self) -> None:
         if self.which not in ("best", "final"):
             raise ValueError(f"--which must be best or final, got {self.which!r}")
+        if not self.names and not self.captions:
+            raise ValueError("--names false leaves nothing to learn: give --captions")
+        if not self.names and self.aliases:
+            raise ValueError("--aliases are other names of classes, which --names false does not learn")
+        if self.captions and Path(self.captions).is_file():
+            raise ValueError(
+                f"--captions {self.captions} is one file, and training and validation need each its own: give the "
+                "folder that has captions_train*.json and captions_val*.json"
+            )
         for name in ("images", "eval_images", "max_steps", "boxes_per_batch", "scenes_per_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")

@@ -67,10 +67,12 @@ class ClassNames:
         self.phrases, self.tokenizer = phrases, tokenizer
         self._longest = getattr(model.config.text_config, "max_position_embeddings", None)
 
-    def tokens(self, seed: int, step: int, device: torch.device) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` of a phrase for each of the called, name and template drawn at random."""
+    def tokens(self, seed: int, step: int, device: torch.device, captions: Sequence[str] = ()) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask` of a phrase for each of the called, name and template drawn at random, and
+        after them of `captions`."""
         drawn = self.phrases.draw(np.arange(len(self.phrases.names)), np.random.default_rng([seed, step]))
-        return {name: part.to(device) for name, part in tokenize(self.tokenizer, drawn, self._longest).items()}
+        texts = tokenize(self.tokenizer, [*drawn, *captions], self._longest)
+        return {name: part.to(device) for name, part in texts.items()}
 
 
 def save_with_text(

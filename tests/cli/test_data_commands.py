@@ -120,6 +120,28 @@ def test_validate_lists_every_fault(source, change, capsys):
     assert lines[3] == "coco: 3 images, 6 boxes, 3 problems; 1 crowd left out by choice"
 
 
+def test_validate_looks_at_captions_where_asked(source, capsys):
+    content = json.loads((source / "instances_val.json").read_text())
+    ids = [image["id"] for image in content["images"]]
+    rows = [{"id": number, "image_id": image, "caption": "a thing"} for number, image in enumerate(ids[:2])]
+    file = source / "captions_val.json"
+    file.write_text(json.dumps({"images": content["images"], "annotations": rows}))
+    status, printed, _ = run(capsys, "validate", source, "--split", "val", "--captions", source)
+    assert (status, printed.splitlines()[-1]) == (
+        0, "2 captions of 2 images, 1 images without one; left out nothing"
+    )  # fmt: skip
+    rows.append({"id": 2, "image_id": ids[0], "caption": " "})
+    file.write_text(json.dumps({"images": content["images"], "annotations": rows}))
+    status, printed, _ = run(capsys, "validate", source, "--split", "val", "--captions", file)
+    lines = printed.splitlines()
+    assert status == 1
+    assert lines[0].startswith(f"empty_caption: {file}: annotations[2] (id 2): ")
+    assert lines[1] == "coco: 3 images, 8 boxes, 1 problem"
+    status, _, error = run(capsys, "validate", source, "--split", "val", "--captions", source / "images")
+    assert status == 2
+    assert "no captions of val" in error
+
+
 def test_what_options_leave_out_is_no_fault(tmp_path, capsys):
     boxes = "<xmin>1</xmin><ymin>1</ymin><xmax>60</xmax><ymax>60</ymax>"
     head = f"<part><name>head</name><bndbox>{boxes.replace('60', '20')}</bndbox></part>"

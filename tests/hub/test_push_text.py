@@ -55,7 +55,7 @@ def test_what_travels_has_the_tokenizer_and_no_place_of_this_machine(with_words,
     text = files["README.md"].decode()
     for said in (
         "images, objects, parts and phrases", '"the house"', "`text-tiny` from scratch, was fitted by",
-        "Its tokenizer knows the words of the class names", "`modeling_hyperbolic_clip_text.py`",
+        "Its tokenizer knows the words of the class names it was", "`modeling_hyperbolic_clip_text.py`",
     ):  # fmt: skip
         assert said in text, said
     assert yaml.safe_load(text.split("---\n")[1])["license"] == "apache-2.0"
@@ -83,6 +83,23 @@ def test_where_the_weights_of_the_text_tower_came_from_is_said(with_words, hub):
     assert front["datasets"] == ["me/pets"]
     assert front["license"] == "unknown"
     assert "words of the class names it was trained with alone" not in text
+
+
+def test_captions_are_said_on_the_card_and_leave_the_license_open(with_words, hub):
+    file = with_words / TextArguments.FILE
+    for captions, names, said, license in (
+        ("auto", True, "to the names of the classes and captions;", "apache-2.0"),
+        ("auto", False, "to captions;", "apache-2.0"),
+        ("/home/somebody/coco/annotations", True, "to the names of the classes and captions;", "unknown"),
+    ):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"captions": captions, "names": names}))
+        push_model(with_words, Target(NAME), CardFacts(NAME))
+        files = hub.files(NAME)
+        text = files["README.md"].decode()
+        assert said in text
+        assert "A caption is the parent of its image." in text
+        assert yaml.safe_load(text.split("---\n")[1])["license"] == license
+        assert b"somebody" not in files["text_arguments.json"]
 
 
 def test_the_license_is_known_of_what_is_from_scratch_alone():

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
@@ -17,10 +18,12 @@ from torch.distributed.tensor import DTensor
 from transformers import CLIPTextConfig, CLIPVisionConfig
 
 from hf_hyperbolic import HyperbolicCLIPModel, HyperbolicCLIPVisionConfig, HyperbolicCLIPVisionModel
+from hf_hyperbolic.data.captions import Captions
 from hf_hyperbolic.data.relations import SparseRelations
 from hf_hyperbolic.losses import PairMasks, TiledMasks
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import freeze_unused
+from hf_hyperbolic.training.captions import SceneCaptions
 from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.gradient_cache import GradientCache
@@ -64,6 +67,13 @@ def tokens() -> dict[str, torch.Tensor]:
     """Of the three classes' names."""
     ids = torch.tensor([[10, 1, 11, 0], [10, 2, 3, 11], [10, 4, 11, 0]])
     return {"input_ids": ids, "attention_mask": (ids > 0).long()}
+
+
+def captions() -> tuple[SceneCaptions, dict[str, torch.Tensor]]:
+    """Captions of the images of nodes 0, 4 and 10, which two processes share, and the tokens of each."""
+    ids = torch.tensor([[10, 5, 11, 0], [10, 6, 7, 11], [10, 8, 11, 0], [10, 9, 1, 11]])
+    tokens = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    return SceneCaptions(Captions(tuple("abcd"), np.array([0, 0, 4, 10]), COUNT), seed=0), tokens
 
 
 def relations() -> SparseRelations:
@@ -112,15 +122,23 @@ def step(
     cache = (
         GradientCache(partial(embed, prepared), prepared, accelerator, micro_batch_size) if micro_batch_size else None
     )
-    names = None
+    names = captioned = None
     if has_text:
-        embeds, names = embed_crops_and_names(prepared, crops()[mine], tokens(), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+        spoken, spoken_tokens = captions()
+        said = spoken.draw(mine.numpy(), step=0)
+        texts = {name: torch.cat([part, spoken_tokens[name][said]]) for name, part in tokens().items()}
+        embeds, names = embed_crops_and_names(prepared, crops()[mine], texts, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
     else:
         embeds = cache.embed(crops()[mine]) if cache else embed(prepared, crops()[mine])
     embeds = gather_embeddings(embeds, counts)
+    if names is not None:
+        names, of_captions = names.split([CLASSES, len(said)])
+        captioned = spoken.matched(of_captions, said, embeds, nodes)
+        assert captioned is not None
+        assert len(captioned[0]) == len(captioned[1]) == 3
     related = relations()
     masks = TiledMasks(related) if loss_tile else PairMasks(*related.block())
-    loss, _ = objective(model, embeds, masks, args, related.categories, related.labels == -1, names)
+    loss, _ = objective(model, embeds, masks, args, related.categories, related.is_scene, names, captions=captioned)
     if cache:
         cache.backward(loss)
     else:

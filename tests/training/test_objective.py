@@ -8,6 +8,7 @@ from hf_hyperbolic.data.relations import Relations
 from hf_hyperbolic.losses import (
     PairMasks,
     angle_loss,
+    caption_loss,
     cone_loss,
     cosine_loss,
     hcl_loss,
@@ -249,6 +250,12 @@ def test_names_stand_beside_it_and_without_a_weight_it_is_what_it_was(model, bat
     called = name_loss(names, embeds, categories, scenes, model.curvature, model.temperature).loss
     assert loss.item() == pytest.approx(plain[0].item() + 0.7 * called.item(), rel=1e-6)
     assert parts["loss_names"] == pytest.approx(called.item())
+    spoken = (torch.randn(2, 4, generator=torch.Generator().manual_seed(4)), embeds[scenes], torch.eye(2).bool())
+    more, with_captions = objective(model, embeds, masks, args, categories, scenes, names, spoken)
+    said = caption_loss(*spoken, model.curvature, model.temperature).loss
+    assert more.item() == pytest.approx(loss.item() + 0.7 * said.item(), rel=1e-6)
+    assert with_captions["loss_captions"] == pytest.approx(said.item())
+    assert torch.equal(objective(model, embeds, masks, TrainArguments(**settings), captions=spoken)[0], plain[0])
     with pytest.raises(ValueError, match="needs embeddings of the classes' names"):
         objective(model, embeds, masks, args, categories, scenes)
     with pytest.raises(ValueError, match="--text_weight embeds names with the images"):
