@@ -111,7 +111,7 @@ def test_captions_of_a_run_are_a_function_of_seed_step_and_image():
 
 def test_captions_are_matched_with_their_scenes():
     scenes = SceneCaptions(CAPTIONS, 0)
-    nodes = torch.tensor([9, 3, 1, 0, 2, 3])
+    nodes = np.array([9, 3, 1, 0, 2, 3])
     embeds, spoken = torch.arange(6.0)[:, None], torch.tensor([[10.0], [11.0], [12.0]])
     captions, images, positives = scenes.matched(spoken, np.array([3, 1, 2]), embeds, nodes)
     # "a car" is said of images 0 and 2, and stands once; image 3 is there twice
