@@ -33,6 +33,7 @@ from hf_hyperbolic.training.fine_tuning import restrict_training
 from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import parameter_groups
+from hf_hyperbolic.training.speed import adamw, speed_up
 from hf_hyperbolic.training.weight_average import WeightAverage
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -42,6 +43,7 @@ def ways(blocks: int) -> dict[str, dict[str, Any]]:
     """Settings of training/train.py, by name."""
     return {
         "all of it": {},
+        "recomputed": {"gradient_checkpointing": True},
         "layer decay 0.75": {"layer_decay": 0.75},
         "moving average": {"ema_decay": 0.999},
         "upper half": {"freeze_layers": blocks // 2},
@@ -60,9 +62,10 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, float]:
     model = build(args.backbone, args.image_size, CLASSES)
     settings = TrainArguments(image_size=args.image_size, **ways(blocks)[name])
     restrict_training(model, settings)
+    speed_up(model.backbone, settings)
     groups = parameter_groups(model, 1e-4, 1e-5, settings.weight_decay, settings.layer_decay)
     trained = sum(parameter.numel() for group in groups for parameter in group["params"])
-    optimizer = torch.optim.AdamW(groups, lr=1e-4)
+    optimizer = adamw(groups, device, lr=1e-4)
     average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
     if average:
         average.model.to(device)

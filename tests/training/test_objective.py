@@ -27,8 +27,8 @@ from hf_hyperbolic.training.precision import resolve_precision
 PAPER = {"upward_angle": "alpha", "own_weight": 0.0, "proxy_weight": 0.0, "similarity_weight": 0.0}
 
 
-def objective(*args):
-    loss, parts = objective_of_tensors(*args)
+def objective(*args, **others):
+    loss, parts = objective_of_tensors(*args, **others)
     assert not any(part.requires_grad for part in parts.values())
     return loss, {name: part.item() for name, part in parts.items()}
 
@@ -251,7 +251,7 @@ def test_names_stand_beside_it_and_without_a_weight_it_is_what_it_was(model, bat
     assert loss.item() == pytest.approx(plain[0].item() + 0.7 * called.item(), rel=1e-6)
     assert parts["loss_names"] == pytest.approx(called.item())
     spoken = (torch.randn(2, 4, generator=torch.Generator().manual_seed(4)), embeds[scenes], torch.eye(2).bool())
-    more, with_captions = objective(model, embeds, masks, args, categories, scenes, names, spoken)
+    more, with_captions = objective(model, embeds, masks, args, categories, scenes, names, captions=spoken)
     said = caption_loss(*spoken, model.curvature, model.temperature).loss
     assert more.item() == pytest.approx(loss.item() + 0.7 * said.item(), rel=1e-6)
     assert with_captions["loss_captions"] == pytest.approx(said.item())
