@@ -63,7 +63,9 @@ def start(function: Callable, arguments: tuple, log: Path, **environment: str) -
         PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
         OMP_NUM_THREADS="1",
         HF_HUB_OFFLINE="1",
-        ARROW_DEFAULT_MEMORY_POOL="system",  # another has a thread, and who forks should have none
+        # who forks should have no thread beside its own, which an allocator of pyarrow starts
+        ARROW_DEFAULT_MEMORY_POOL="system",
+        JE_ARROW_MALLOC_CONF="background_thread:false",
     ):
         process = context.Process(target=_main, args=(function, arguments, log, os.environ.copy() | environment))
         process.start()
