@@ -31,7 +31,7 @@ $(DEMO)/best/model.safetensors: | $(VENV)/.space
 	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -65,7 +65,7 @@ def train(tmp_path_factory):
     logs = tmp_path_factory.mktemp("logs")
 
     def run(*arguments, script="train.py", processes=1, succeeds=True) -> str:
-        status, printed = forks.run_script([*map(str, arguments)], script, logs, processes)
+        status, printed = forks.run_script(ROOT / "training" / script, [*map(str, arguments)], logs, processes)
         assert (status == 0) == succeeds, printed
         return printed
 

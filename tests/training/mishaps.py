@@ -15,8 +15,9 @@ from types import ModuleType
 import forks
 import torch.utils.tensorboard  # noqa: F401  (slow to import: once, for all runs)
 from cpu_sharding import shard
-from forks import ROOT, Run
+from forks import Run
 
+ROOT = Path(__file__).parents[2]
 # what is done to the script's module before its `main` is called
 Mishap = Callable[[ModuleType], None]
 
@@ -40,7 +41,7 @@ def start_two(arguments: list, folder: Path, mishap: Mishap | None = None, only:
     """Starts two processes of one run, without a launcher; the mishap befalls both, or `only` one of them."""
     return [
         start(arguments, folder / f"log-{rank}", mishap if only in (None, rank) else None, **environment)
-        for rank, environment in enumerate(forks.of_two())
+        for rank, environment in enumerate(forks.of_processes(2))
     ]
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parent
 # what the scripts of `training/` import, at once or when they first need it
 PRELOAD = [
     "mishaps", "hf_hyperbolic.evaluation", "hf_hyperbolic.report", "hf_hyperbolic.training.pretraining",
@@ -60,7 +60,7 @@ def start(function: Callable, arguments: tuple, log: Path, **environment: str) -
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     with _environment(
-        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
+        PYTHONPATH=os.pathsep.join(map(str, (TESTS, TESTS / "training", TESTS.parent))),
         OMP_NUM_THREADS="1",
         HF_HUB_OFFLINE="1",
         # who forks should have no thread beside its own, which an allocator of pyarrow starts
@@ -72,35 +72,31 @@ def start(function: Callable, arguments: tuple, log: Path, **environment: str) -
     return Run(process, log)
 
 
-def start_script(arguments: list[str], script: str, log: Path, **environment: str) -> Run:
-    """`python training/SCRIPT ARGUMENTS`."""
-    return start(_run_script, (str(ROOT / "training" / script), arguments), log, **environment)
-
-
 def run_script(
-    arguments: list[str], script: str, folder: Path, processes: int = 1, seconds: float = 300
+    script: Path, arguments: list[str], folder: Path, processes: int = 1, seconds: float = 300
 ) -> tuple[int, str]:
-    """A script of `training/` in one or two processes: the exit status of the first that failed, and what all printed.
+    """`python SCRIPT ARGUMENTS` in one or more processes: the exit status of the first that failed, and what all
+    printed, which is kept in `folder`.
 
     It fails where they do not end in time.
     """
-    environments = of_two() if processes == 2 else [{}]
-    logs = [folder / f"{script}-{time.monotonic_ns()}-{rank}.log" for rank in range(processes)]
+    name = f"{script.stem}-{time.monotonic_ns()}"
     runs = [
-        start_script(arguments, script, log, **environment) for log, environment in zip(logs, environments, strict=True)
+        start(_run_script, (str(script), arguments), folder / f"{name}-{rank}.log", **environment)
+        for rank, environment in enumerate(of_processes(processes) if processes > 1 else [{}])
     ]
     statuses = wait(runs, seconds)
     return next(filter(None, statuses), 0), "".join(run.printed() for run in runs)
 
 
-def of_two() -> list[dict[str, str]]:
-    """What a launcher sets in the environment of each of two processes."""
+def of_processes(count: int) -> list[dict[str, str]]:
+    """What a launcher sets in the environment of each of its processes."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared["ACCELERATE_USE_CPU"] = "true"
-    return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **shared} for rank in range(2)]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **shared} for rank in range(count)]
 
 
 @contextmanager
@@ -134,7 +130,7 @@ def _main(function: Callable, arguments: tuple, log: Path, environment: dict[str
 
 
 def _run_script(path: str, arguments: list[str]) -> None:
-    here = str(Path(__file__).parent)
+    ours = (str(TESTS), str(TESTS / "training"))
     sys.argv = [path, *arguments]
-    sys.path[:] = [str(Path(path).parent), *(folder for folder in sys.path if folder != here)]
+    sys.path[:] = [str(Path(path).parent), *(folder for folder in sys.path if folder not in ours)]
     runpy.run_path(path, run_name="__main__")
