@@ -21,7 +21,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 # what the scripts of `training/` import, at once or when they first need it
 PRELOAD = [
-    "mishaps", "hf_hyperbolic.evaluation", "hf_hyperbolic.report", "hf_hyperbolic.training.pretraining",
+    "mishaps", "hf_hyperbolic.evaluation", "hf_hyperbolic.report.report", "hf_hyperbolic.training.pretraining",
     "hf_hyperbolic.training.run_evaluation", "hf_hyperbolic.training.text_fitting", "hf_hyperbolic.training.trainer",
     "transformers.models.clip.modeling_clip", "transformers.models.resnet.modeling_resnet", "torch.distributed.fsdp",
 ]  # fmt: skip
