@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+sys.path.append(str(Path(__file__).parents[1]))  # a launcher knows no conftest.py
 import forks
 import torch.utils.tensorboard  # noqa: F401  (slow to import: once, for all runs)
 from cpu_sharding import shard
