@@ -30,8 +30,9 @@ space: $(VENV)/.space $(DEMO)/best/model.safetensors
 $(DEMO)/best/model.safetensors: | $(VENV)/.space
 	$(LAUNCH) training/train.py --output_dir $(DEMO) $(if $(wildcard $(DEMO)/metrics.jsonl),--resume true,)
 
+# tests start many processes, each of which would compile all that it imports where bytecode is not kept
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -q $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -q $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

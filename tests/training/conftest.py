@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -42,34 +43,46 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def start(*arguments, script="train.py", launcher=(sys.executable,), **environment) -> subprocess.Popen:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
-    return subprocess.Popen(
-        [*launcher, str(ROOT / "training" / script), *map(str, arguments)],
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def run_script(*arguments, succeeds=True, **kwargs) -> str:
-    process = start(*arguments, **kwargs)
-    printed, _ = process.communicate(timeout=300)
-    assert (process.returncode == 0) == succeeds, printed
-    return printed
-
-
-@pytest.fixture(scope="session", name="start")
-def _start():
+@pytest.fixture(scope="session")
+def start():
     """Starts a script of `training/` as users do; gives the process."""
-    return start
+
+    def started(*arguments, script="train.py", launcher=(sys.executable,), **environment) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*launcher, str(ROOT / "training" / script), *map(str, arguments)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    return started
 
 
 @pytest.fixture(scope="session")
-def train():
-    """Runs training/train.py (or another `script`) to its end; gives what it printed."""
-    return run_script
+def train(tmp_path_factory):
+    """Runs training/train.py (or another `script`) to its end in one or two processes; gives what it printed."""
+    logs = tmp_path_factory.mktemp("logs")
+
+    def run(*arguments, script="train.py", processes=1, succeeds=True) -> str:
+        status, printed = forks.run_script(ROOT / "training" / script, [*map(str, arguments)], logs, processes)
+        assert (status == 0) == succeeds, printed
+        return printed
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def train_as_users_do(start):
+    """The same by `python` or a launcher, which takes some ten seconds more."""
+
+    def run(*arguments, succeeds=True, **kwargs) -> str:
+        process = start(*arguments, **kwargs)
+        printed, _ = process.communicate(timeout=300)
+        assert (process.returncode == 0) == succeeds, printed
+        return printed
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +92,9 @@ def small() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def whole_run(data, tmp_path_factory) -> Path:
+def whole_run(data, tmp_path_factory, train) -> Path:
     run = tmp_path_factory.mktemp("whole") / "run"
-    run_script("--data", data, "--output_dir", run, *SMALL)
+    train("--data", data, "--output_dir", run, *SMALL)
     return run
 
 

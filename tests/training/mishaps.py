@@ -1,26 +1,22 @@
-"""Runs of training/train.py that meet with a mishap, in processes forked from one that has imported everything.
-
-A start then takes a moment, so that a test can afford many.
-"""
+"""Runs of training/train.py that meet with a mishap, in processes forked from one that has imported everything."""
 
 import importlib.util
 import json
 import math
-import multiprocessing
 import os
 import resource
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+sys.path.append(str(Path(__file__).parents[1]))  # a launcher knows no conftest.py
+import forks
 import torch.utils.tensorboard  # noqa: F401  (slow to import: once, for all runs)
 from cpu_sharding import shard
+from forks import Run
 
 ROOT = Path(__file__).parents[2]
 # what is done to the script's module before its `main` is called
@@ -37,85 +33,20 @@ def _script() -> ModuleType:
 TRAIN = _script()
 
 
-class Run:
-    """A run that has been started."""
-
-    def __init__(self, process: BaseProcess, log: Path) -> None:
-        self.process, self.log = process, log
-
-    def wait(self, seconds: float = 240) -> int:
-        """Its exit status, negative where a signal ended it; fails where it does not end in time."""
-        return wait([self], seconds)[0]
-
-    def printed(self) -> str:
-        return self.log.read_text()
-
-
-def wait(runs: list[Run], seconds: float = 240) -> list[int]:
-    """Their exit statuses; fails where one does not end in time, and ends them all."""
-    deadline = time.monotonic() + seconds
-    try:
-        for run in runs:
-            run.process.join(max(0.0, deadline - time.monotonic()))
-        statuses = [run.process.exitcode for run in runs]
-        assert None not in statuses, "\n".join(f"exit status {run.process.exitcode}: {run.printed()}" for run in runs)
-        return statuses
-    finally:
-        for run in runs:
-            run.process.kill()
-
-
 def start(arguments: list, log: Path, mishap: Mishap | None = None, **environment: str) -> Run:
     """Starts training/train.py; what it prints goes to `log`."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mishaps"])
-    with _environment(
-        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
-        OMP_NUM_THREADS="1",
-        # pyarrow's allocator has a thread from when it is loaded, used or not, and who forks should have none
-        ARROW_DEFAULT_MEMORY_POOL="system",
-        JE_ARROW_MALLOC_CONF="background_thread:false",
-    ):
-        process = context.Process(target=_main, args=([str(one) for one in arguments], log, mishap, environment))
-        process.start()
-    return Run(process, log)
+    return forks.start(_main, ([str(one) for one in arguments], mishap), log, **environment)
 
 
 def start_two(arguments: list, folder: Path, mishap: Mishap | None = None, only: int | None = None) -> list[Run]:
     """Starts two processes of one run, without a launcher; the mishap befalls both, or `only` one of them."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return [
-        start(
-            arguments, folder / f"log-{rank}", mishap if only in (None, rank) else None, RANK=str(rank),
-            LOCAL_RANK=str(rank), **shared,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
+        start(arguments, folder / f"log-{rank}", mishap if only in (None, rank) else None, **environment)
+        for rank, environment in enumerate(forks.of_processes(2))
+    ]
 
 
-@contextmanager
-def _environment(**wanted: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _main(arguments: list[str], log: Path, mishap: Mishap | None, environment: dict[str, str]) -> None:
-    os.setpgid(0, 0)
-    # as it is for a run that is started from a shell on Linux: data workers are forked
-    multiprocessing.set_start_method("fork", force=True)
-    os.environ.update(environment, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
-    with open(log, "w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout.reconfigure(line_buffering=True)
+def _main(arguments: list[str], mishap: Mishap | None) -> None:
     if mishap is not None:
         mishap(TRAIN)
     TRAIN.main(arguments)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 
-# how `run_script` starts a script in two processes on a CPU
+# how `train_as_users_do` starts a script in two processes on a CPU
 TWO_PROCESSES = {
     "launcher": [
         sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",

@@ -100,14 +100,16 @@ def test_words_fitted_to_the_evaluated_data_are_no_zero_shot(fitted, train, tmp_
     assert any("by names are not zero-shot" in note for note in result["notes"])
 
 
-def test_a_class_that_only_validation_has_ends_without_figures_and_with_a_model(whole_run, data, train, tmp_path):
+def test_a_class_that_only_validation_has_ends_without_figures_and_with_a_model(
+    whole_run, data, train_as_users_do, tmp_path
+):
     photos = tmp_path / "photos"
     shutil.copytree(data, photos)
     content = json.loads((photos / "instances_val.json").read_text())
     content["categories"].append({"id": 9999, "name": "zeppelin"})
     content["annotations"][0]["category_id"] = 9999
     (photos / "instances_val.json").write_text(json.dumps(content))
-    printed = train(
+    printed = train_as_users_do(
         "--run", whole_run, "--data", photos, "--output_dir", tmp_path / "text", "--max_steps", "1", *SHORT,
         script="add_text.py",
     )  # fmt: skip

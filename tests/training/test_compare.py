@@ -178,14 +178,14 @@ def test_from_nothing_to_tables_and_again_without_any_work(data, tmp_path, train
 
 
 @pytest.mark.slow
-def test_a_study_holds_variants_against_the_first(data, tmp_path, train, small):
+def test_a_study_holds_variants_against_the_first(data, tmp_path, train_as_users_do, small):
     study = tmp_path / "study.yaml"
     study.write_text("plain:\n16 d: {projection_dim: 16}\n8 d: {projection_dim: 8}\n")
     command = [
         "--output_dir", tmp_path, "--variants", study, "--seeds", "0", "--jobs", "2", "--data", data, *small,
         "--max_steps", "2", "--rank_by", "combined", "distance+csls",
     ]  # fmt: skip
-    printed = train(*command, script="compare.py")
+    printed = train_as_users_do(*command, script="compare.py")
     assert (tmp_path / "16-d-seed-0" / "final" / "model.safetensors").exists()
     ranked = json.loads((tmp_path / "comparison-val.json").read_text())["tables"]["ranked_by"]
     figures = ranked["figures"]["parent_to_child/ot@50%"]["systems"]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import pytest
 import torch
@@ -112,23 +111,19 @@ def test_zero_shot_stands_in_table_json_and_report_and_two_processes_say_it_once
     assert 'id="zero-shot"' in report
     assert "zero-shot, accuracy" in report
 
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    two = train(
-        *settings, "--output_dir", tmp_path / "two", script="evaluate.py", launcher=launcher, ACCELERATE_USE_CPU="true"
-    )
+    two = train(*settings, "--output_dir", tmp_path / "two", script="evaluate.py", processes=2)
     assert two.count("evaluated in") == 1
     assert "2 processes on cpu" in two
     assert "1 process on cpu" in one
     assert results_in(tmp_path / "two") == found, "to the last bit, both with one thread a process"
 
 
-def test_ot_on_a_class_tree(clip, data, train, tmp_path):
+def test_ot_on_a_class_tree(clip, data, train_as_users_do, tmp_path):
     names = [category["name"] for category in json.loads((data / "instances_val.json").read_text())["categories"]]
     tree = tmp_path / "tree.json"
     tree.write_text(json.dumps({"root": None, **dict.fromkeys(names, "root")}))
     common = ["--checkpoint", clip, "--data", data, "--cpu", "true", "--output_dir", tmp_path / "out"]
-    train(*common, "--ground", "tree", "--class_hierarchy", tree, script="evaluate.py")
+    train_as_users_do(*common, "--ground", "tree", "--class_hierarchy", tree, script="evaluate.py")
     figure = results_in(tmp_path / "out")["plain clip-tiny"]["parent_to_child"]["cosine"]["ot@50%"]
     assert 0 < figure["value"] <= 2  # every class is two steps from every other
 

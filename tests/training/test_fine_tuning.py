@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from blocked_package import BLOCK_THE_PACKAGE
-from run_here import TWO_PROCESSES, equal, logged, weights
+from run_here import equal, logged, weights
 from safetensors.torch import load_file
 from transformers import AutoModel
 
@@ -223,7 +223,7 @@ def test_two_processes_share_the_features_and_give_the_losses_of_one(run, data, 
     features = ["--cache_features", "true", "--features_dir"]
     one = run(tmp_path / "one", *features, tmp_path / "features-of-one")
     given = ["--data", data, "--backbone", backbones / "clip", "--output_dir", tmp_path / "two", *SETTINGS]
-    printed = train(*given, *features, tmp_path / "features-of-two", **TWO_PROCESSES)
+    printed = train(*given, *features, tmp_path / "features-of-two", processes=2)
     assert "2 process(es)" in printed
     assert printed.count("written to") == 2
     assert logged(tmp_path / "two", "loss") == pytest.approx(logged(one, "loss"), rel=2e-3)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -106,11 +105,7 @@ def test_two_processes_give_the_losses_of_one(data, tmp_path, pretrain):
     settings = ["--data", data, *SMALL, "--backbone", tmp_path / "vit", "--mixed_precision", "no"]
     settings += ["--learning_rate", "1e-4"]
     pretrain("--output_dir", tmp_path / "one", *settings)
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    printed = pretrain(
-        "--output_dir", tmp_path / "two", *settings, launcher=launcher, ACCELERATE_USE_CPU="true"
-    )  # fmt: skip
+    printed = pretrain("--output_dir", tmp_path / "two", *settings, processes=2)
     assert "2 process(es)" in printed
     assert "not trained, as the feature does not depend on them: backbone.embeddings.mask_token" in printed
 

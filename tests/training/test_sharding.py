@@ -5,6 +5,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import forks
 import mishaps
 import pytest
 import torch
@@ -26,8 +27,8 @@ def settings(data, tmp_path_factory, small) -> list:
     return ["--data", data, *small, "--backbone", backbone, "--mixed_precision", "no", "--learning_rate", "1e-4"]
 
 
-def finished(runs: list[mishaps.Run]) -> str:
-    assert mishaps.wait(runs) == [0] * len(runs), "\n".join(run.printed() for run in runs)
+def finished(runs: list[forks.Run]) -> str:
+    assert forks.wait(runs) == [0] * len(runs), "\n".join(run.printed() for run in runs)
     return runs[0].printed()
 
 
@@ -82,7 +83,7 @@ def test_a_sharded_run_that_was_stopped_goes_on_to_the_same_weights(settings, sh
         mishaps.both, mishaps.shard_on_cpu, partial(mishaps.signal_itself, step=4, what=signal.SIGTERM)
     )
     stopped = mishaps.start_two(arguments, tmp_path, shards_and_stop)
-    assert mishaps.wait(stopped) == [STOPPED] * 2, stopped[0].printed()
+    assert forks.wait(stopped) == [STOPPED] * 2, stopped[0].printed()
     printed = finished(mishaps.start_two([*arguments, "--resume", "true"], tmp_path, mishaps.shard_on_cpu))
     assert "step-00000005" in printed
     expected, found = (load_file(run / "final" / "model.safetensors") for run in (sharded, tmp_path / "run"))

@@ -6,6 +6,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import forks
 import mishaps
 import pytest
 import torch
@@ -278,7 +279,7 @@ def two(data, run, *more, mishap, only) -> list[tuple[int, str]]:
     arguments = ["--data", data, "--output_dir", run, *SETTINGS, "--mixed_precision", "no", "--process_timeout", "100"]
     arguments += more
     both = mishaps.start_two(arguments, run.parent, mishap, only)
-    return list(zip(mishaps.wait(both), [one.printed() for one in both], strict=True))
+    return list(zip(forks.wait(both), [one.printed() for one in both], strict=True))
 
 
 @pytest.mark.parametrize("victim", [0, 1])

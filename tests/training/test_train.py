@@ -79,7 +79,7 @@ def test_sigterm_saves_and_the_run_goes_on_to_the_same_weights(data, whole_run, 
 
 
 @pytest.mark.parametrize(("config", "kind"), [(CLIPVisionConfig, CLIPVisionModel), (Dinov2Config, Dinov2Model)])
-def test_two_processes_give_the_losses_of_one(data, tmp_path, train, small, config, kind):
+def test_two_processes_give_the_losses_of_one(data, tmp_path, train, train_as_users_do, small, config, kind):
     """With a backbone without batch statistics: the first step shares the batch, later ones the gradient too.
 
     DINOv2 has a parameter that gets no gradient, for which distributed training would wait in vain.
@@ -89,9 +89,13 @@ def test_two_processes_give_the_losses_of_one(data, tmp_path, train, small, conf
     kind(config(**sizes)).save_pretrained(tmp_path / "vit")
     settings = [*small, "--backbone", tmp_path / "vit", "--mixed_precision", "no", "--learning_rate", "1e-4"]
     train("--data", data, "--output_dir", tmp_path / "one", *settings)
-    configuration = Path(__file__).parents[2] / "training" / "launch" / "ddp_2cpu.yaml"
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
-    printed = train("--data", data, "--output_dir", tmp_path / "two", *settings, launcher=launcher)
+    two = ["--data", data, "--output_dir", tmp_path / "two", *settings]
+    if kind is CLIPVisionModel:
+        configuration = Path(__file__).parents[2] / "training" / "launch" / "ddp_2cpu.yaml"
+        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
+        printed = train_as_users_do(*two, launcher=launcher)
+    else:
+        printed = train(*two, processes=2)
     assert "2 process(es)" in printed
 
     def logged(run):
@@ -261,11 +265,8 @@ def test_a_stream_that_was_stopped_goes_on_to_the_same_weights(parquet, tmp_path
 
 
 def test_two_processes_share_a_stream(parquet, tmp_path, train, small):
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     settings = [*small, "--stream", "true", "--mated_boxes_per_scene", "0", "--mixed_precision", "no"]
-    two = {"launcher": launcher, "ACCELERATE_USE_CPU": "true"}
-    printed = train("--data", parquet, "--output_dir", tmp_path / "two", *settings, **two)
+    printed = train("--data", parquet, "--output_dir", tmp_path / "two", *settings, processes=2)
     assert "2 process(es)" in printed
     positions = sorted(path.name for path in (tmp_path / "two" / "checkpoints" / "step-00000008").glob("position-*"))
     assert positions == ["position-0.json", "position-1.json"]

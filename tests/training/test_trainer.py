@@ -83,10 +83,11 @@ def test_a_run_that_was_cut_off_goes_on(data, tmp_path, backbones, with_trainer)
     assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in expected.items())
 
 
-def test_two_processes_give_the_losses_of_one(data, tmp_path, backbones, train, with_trainer):
+def test_two_processes_give_the_losses_of_one(data, tmp_path, backbones, train_as_users_do, with_trainer):
     given = ["--data", data, "--backbone", backbones / "clip", *SETTINGS, "--output_dir"]
     with_trainer(*given, tmp_path / "one")
-    printed = train(*given, tmp_path / "two", script="train_with_trainer.py", **TWO_PROCESSES)
+    two = [*given, tmp_path / "two"]
+    printed = train_as_users_do(*two, script="train_with_trainer.py", **TWO_PROCESSES)
     found, expected = ([line["loss"] for line in history(tmp_path / name) if "loss" in line] for name in ("two", "one"))
     assert len(expected) == 4
     assert found == pytest.approx(expected, rel=2e-3), printed
