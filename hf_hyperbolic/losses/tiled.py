@@ -20,7 +20,7 @@ from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, chec
 if TYPE_CHECKING:  # losses need its blocks, not the readers behind them
     from hf_hyperbolic.data.relations import SparseRelations
 
-# a tile has at most about so many pairs: on a CPU what fits its cache, elsewhere what fills the device
+# a tile has about so many pairs in all its shares: on a CPU what fits its cache, elsewhere what fills the device
 _PAIRS_OF_TILE = {"cpu": 2**18}
 _PAIRS_ELSEWHERE = 2**24
 # but no fewer rows: the gradients of all N nodes are added up tile by tile
@@ -95,23 +95,27 @@ def tiled_info_nce(
 
 
 @dataclass(frozen=True)
-class _Share:
-    """A part of the loss: (r, N) positives and what is left out, of all relatives or of those of one image alone."""
+class _Shares:
+    """A tile's pairs in each of S parts of the loss: that of all relatives, and that of those of one image alone.
 
-    weight: float
+    Attributes:
+        positives: (S, r, N) bool.
+        left_out: (S, r, N) bool, what is no candidate.
+    """
+
     positives: Tensor
     left_out: Tensor
 
 
 @dataclass
 class _Sums:
-    """What one direction of one share is made of, for each of the N nodes in the role of its anchor.
+    """What one direction of each share is made of, for each of n nodes in the role of its anchor.
 
     Attributes:
-        among: (N,) log of the sum over candidates, infinite for a node without a positive.
-        given: (N,) mean of the positives' logits, or the logarithm of their sum; 0 without one.
-        positives: (N,) how many there are.
-        used: 0-d, how many nodes have one, at least 1.
+        among: (S, n) log of the sum over candidates, infinite for a node without a positive.
+        given: (S, n) mean of the positives' logits, or the logarithm of their sum; 0 or infinite without one.
+        positives: (S, n) how many there are.
+        used: (S, 1) how many nodes have one, at least 1.
     """
 
     among: Tensor
@@ -121,24 +125,30 @@ class _Sums:
 
     @classmethod
     def of(cls, among: Tensor, given: Tensor, positives: Tensor, where: Positives) -> "_Sums":
-        has_one = positives > 0
+        none = positives == 0
         if where == "outside":
             given = given / positives.clamp(min=1)
         return cls(
-            among.masked_fill(~has_one, math.inf),
-            given.masked_fill(~has_one, 0.0 if where == "outside" else math.inf),
+            among.masked_fill(none, math.inf),
+            given.masked_fill(none, 0.0 if where == "outside" else math.inf),
             positives,
-            has_one.sum().clamp(min=1),
+            (~none).sum(1, keepdim=True).clamp(min=1),
         )
 
     def rows(self, rows: slice) -> "_Sums":
-        """Of some nodes, to be set against the (r, N) pairs of which they are the rows."""
-        return _Sums(self.among[rows, None], self.given[rows, None], self.positives[rows, None], self.used)
+        """Of some nodes, to be set against the (S, r, N) pairs of which they are the rows."""
+        among, given, positives = (part[:, rows, None] for part in (self.among, self.given, self.positives))
+        return _Sums(among, given, positives, self.used[..., None])
 
-    def value(self) -> Tensor:
-        """0-d, the mean over the nodes that have a positive."""
-        has_one = self.positives > 0
-        return (self.among - self.given).masked_fill(~has_one, 0.0).sum() / self.used
+    def columns(self) -> "_Sums":
+        """Of all nodes, to be set against (S, r, N) pairs of which they are the columns."""
+        among, given, positives = (part[:, None] for part in (self.among, self.given, self.positives))
+        return _Sums(among, given, positives, self.used[..., None])
+
+    def value(self, weights: list[float]) -> Tensor:
+        """0-d, of each share the mean over the nodes that have a positive, weighed."""
+        means = ((self.among - self.given).masked_fill(self.positives == 0, 0.0) / self.used).sum(1)
+        return torch.stack([weight * mean for weight, mean in zip(weights, means, strict=True)]).sum()
 
 
 class _Work:
@@ -147,10 +157,11 @@ class _Work:
     def __init__(self, scores: PairScores, masks: Masks, own_weight: float, where: Positives, tile: int) -> None:
         self.scores, self.masks, self.where = scores, masks, where
         self.count = len(scores.nodes[0])
-        self.weights = {"all": 1 - own_weight, "own": own_weight}
+        self.shares = [share for share, weight in (("all", 1 - own_weight), ("own", own_weight)) if weight]
+        self.weights = [weight for weight in (1 - own_weight, own_weight) if weight]
         self.keeps = not tile
         pairs = _PAIRS_OF_TILE.get(scores.nodes[0].device.type, _PAIRS_ELSEWHERE)
-        self.rows = max(_FEWEST_ROWS, pairs // max(1, self.count))
+        self.rows = max(_FEWEST_ROWS, pairs // max(1, self.count * len(self.shares)))
         if tile:
             self.rows = min(self.rows, tile)
 
@@ -158,7 +169,7 @@ class _Work:
         for start in range(0, self.count, self.rows):
             yield slice(start, min(start + self.rows, self.count))
 
-    def shares(self, rows: slice) -> tuple[list[_Share], list[_Share]]:
+    def pairs(self, rows: slice) -> tuple[_Shares, _Shares | None]:
         """Of a tile's rows as parents; and as children, where these are rows of their own."""
         mine, reverse = self.masks.block(rows), None
         if self.scores.upward != "same":
@@ -168,15 +179,16 @@ class _Work:
             assert reverse is not None
             related = mine.own | mine.cross
             mine = PairMasks(mine.own, mine.cross, mine.ignored | ((reverse.own | reverse.cross) & ~related))
-        return self._parts(mine), [] if self.scores.upward != "reverse" or reverse is None else self._parts(reverse)
+        turned = self._shares(reverse) if self.scores.upward == "reverse" and reverse is not None else None
+        return self._shares(mine), turned
 
-    def _parts(self, block: PairMasks) -> list[_Share]:
-        parts = []
-        if self.weights["all"]:
-            parts.append(_Share(self.weights["all"], block.own | block.cross, block.ignored))
-        if self.weights["own"]:
-            parts.append(_Share(self.weights["own"], block.own, block.ignored | block.cross))
-        return parts
+    def _shares(self, block: PairMasks) -> _Shares:
+        parts = {
+            "all": (block.own | block.cross, block.ignored),
+            "own": (block.own, block.ignored | block.cross),
+        }
+        chosen = [parts[share] for share in self.shares]
+        return _Shares(torch.stack([part[0] for part in chosen]), torch.stack([part[1] for part in chosen]))
 
     def score(self, rows: slice, nodes: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
         """(r, N) scores of a tile with the graph from new leaves: rows of each of the nodes, then all of each."""
@@ -199,13 +211,14 @@ class _Loss(torch.autograd.Function):
             else:
                 found = work.scores.of(tuple(node[rows] for node in nodes), nodes)
             logits = found.detach().mul_(factor)
-            mine, reverse = work.shares(rows)
-            of_rows.append([_over(logits, share, work.where, 1) for share in mine])
-            if reverse:
-                logits = logits.neg() if keeps else logits.neg_()
-                of_columns.append([_over(logits, share, work.where, 1) for share in reverse])
+            mine, reverse = work.pairs(rows)
+            if reverse is None:
+                below, beside = _over(logits, mine, work.where, (2, 1))
             else:
-                of_columns.append([_over(logits, share, work.where, 0) for share in mine])
+                (below,) = _over(logits, mine, work.where, (2,))
+                (beside,) = _over(logits.neg(), reverse, work.where, (2,))
+            of_rows.append(below)
+            of_columns.append(beside)
             if keeps:
                 kept.append((found, leaves, mine, reverse))
         down = _whole(of_rows, True, work.where)
@@ -214,12 +227,7 @@ class _Loss(torch.autograd.Function):
         tau = temperature if isinstance(temperature, Tensor) else None
         ctx.save_for_backward(tau, *nodes)
         ctx.temperature = None if tau is not None else temperature
-        weights = [weight for weight in work.weights.values() if weight]
-        values = [
-            sum((weight * sums.value() for weight, sums in zip(weights, direction, strict=True)), logits.new_zeros(()))
-            for direction in (down, up)
-        ]
-        return values[0], values[1]
+        return down.value(work.weights), up.value(work.weights)
 
     @staticmethod
     def backward(ctx: Any, of_down: Tensor, of_up: Tensor) -> tuple[Any, ...]:
@@ -235,7 +243,10 @@ class _Loss(torch.autograd.Function):
         down, up = ctx.sums
         gradients = [torch.zeros_like(node) for node in nodes]
         of_temperature = torch.zeros_like(of_down)
-        reverses = work.scores.upward == "reverse"
+        scales = [
+            torch.stack([weight * of for weight in work.weights])[:, None] / sums.used
+            for of, sums in ((of_down, down), (of_up, up))
+        ]
         for number, rows in enumerate(work.tiles()):
             if ctx.kept:
                 found, leaves, mine, reverse = ctx.kept[number]
@@ -243,19 +254,14 @@ class _Loss(torch.autograd.Function):
                 logits = found.detach()
             else:
                 found, leaves = work.score(rows, tuple(nodes))
-                mine, reverse = work.shares(rows)
+                mine, reverse = work.pairs(rows)
                 logits = found.detach().mul_(factor)
-            gradient = torch.zeros_like(logits)
-            for share, sums in zip(mine, down, strict=True):
-                _add(gradient, logits, share, sums.rows(rows), share.weight * of_down, work.where)
-            if reverses:
-                turned, of_turned = -logits, torch.zeros_like(logits)
-                for share, sums in zip(reverse, up, strict=True):
-                    _add(of_turned, turned, share, sums.rows(rows), share.weight * of_up, work.where)
-                gradient.sub_(of_turned)
+            below, beside = (down.rows(rows), scales[0]), (up.columns(), scales[1])
+            if reverse is None:
+                gradient = _gradient(logits, mine, [below, beside], work.where)
             else:
-                for share, sums in zip(mine, up, strict=True):
-                    _add(gradient, logits, share, sums, share.weight * of_up, work.where)
+                gradient = _gradient(logits, mine, [below], work.where)
+                gradient -= _gradient(-logits, reverse, [(up.rows(rows), scales[1])], work.where)
             if ctx.needs_input_grad[1]:
                 of_temperature -= torch.dot(gradient.view(-1), logits.view(-1)) / temperature
             gradient.mul_(factor)
@@ -266,39 +272,58 @@ class _Loss(torch.autograd.Function):
         return None, of_temperature if ctx.needs_input_grad[1] else None, *gradients
 
 
-def _over(logits: Tensor, share: _Share, where: Positives, dim: int) -> Tensor:
-    """(3, r) of rows, with `dim=1`, or (3, N) of columns in part, with `dim=0`.
+def _over(logits: Tensor, shares: _Shares, where: Positives, dims: tuple[int, ...]) -> list[Tensor]:
+    """For each of `dims`, (3, S, r) of rows, with 2, or (3, S, N) of columns in part, with 1.
 
     The log of the sum over candidates, what the positives give, and their number.
     """
-    among = logits.masked_fill(share.left_out, -math.inf).logsumexp(dim)
-    if where == "inside":
-        given = logits.masked_fill(~share.positives, -math.inf).logsumexp(dim)
+    among = logits.masked_fill(shares.left_out, -math.inf)
+    inside = where == "inside"
+    given = logits.masked_fill(~shares.positives, -math.inf) if inside else logits * shares.positives
+    return [
+        torch.stack(
+            [
+                among.logsumexp(dim),
+                given.logsumexp(dim) if inside else given.sum(dim),
+                shares.positives.sum(dim).to(logits.dtype),
+            ]
+        )
+        for dim in dims
+    ]
+
+
+def _whole(tiles: list[Tensor], of_rows: bool, where: Positives) -> _Sums:
+    """What (3, S, r) of rows or (3, S, N) of columns of every tile come to."""
+    if of_rows:
+        among, given, positives = torch.cat(tiles, dim=2)
+    elif len(tiles) == 1:
+        among, given, positives = tiles[0]
     else:
-        given = (logits * share.positives).sum(dim)
-    return torch.stack([among, given, share.positives.sum(dim).to(logits.dtype)])
+        stacked = torch.stack(tiles)
+        among, positives = stacked[:, 0].logsumexp(0), stacked[:, 2].sum(0)
+        given = stacked[:, 1].sum(0) if where == "outside" else stacked[:, 1].logsumexp(0)
+    return _Sums.of(among, given, positives, where)
 
 
-def _whole(tiles: list[list[Tensor]], of_rows: bool, where: Positives) -> list[_Sums]:
-    """For each share, what (3, r) of rows or (3, N) of columns of every tile come to."""
-    shares = []
-    for of_share in zip(*tiles, strict=True):
-        if of_rows:
-            among, given, positives = torch.cat(of_share, dim=1)
-        else:
-            stacked = torch.stack(of_share)
-            among, positives = stacked[:, 0].logsumexp(0), stacked[:, 2].sum(0)
-            given = stacked[:, 1].sum(0) if where == "outside" else stacked[:, 1].logsumexp(0)
-        shares.append(_Sums.of(among, given, positives, where))
-    return shares
+def _gradient(logits: Tensor, shares: _Shares, anchors: list[tuple[_Sums, Tensor]], where: Positives) -> Tensor:
+    """(r, N) gradient with respect to a tile's logits.
 
-
-def _add(gradient: Tensor, logits: Tensor, share: _Share, sums: _Sums, upstream: Tensor, where: Positives) -> None:
-    """Adds to the gradient of a tile's logits what comes of its anchors: all columns, or its `_Sums.rows`."""
-    scale = upstream / sums.used
+    Args:
+        logits: (r, N) of the tile.
+        shares: its pairs.
+        anchors: sums of its rows, of its columns, or of both, and (S, 1) what the means of each share count.
+        where: the sum over positives stands.
+    """
+    candidates = logits.masked_fill(shares.left_out, -math.inf)
     # softmax over the candidates; an anchor without positives has an infinite sum, and so none
-    gradient.addcmul_(logits.masked_fill(share.left_out, -math.inf).sub_(sums.among).exp_(), scale)
+    parts = [(candidates - sums.among).exp_().mul_(scale[..., None]) for sums, scale in anchors]
     if where == "inside":
-        gradient.addcmul_(logits.masked_fill(~share.positives, -math.inf).sub_(sums.given).exp_(), scale, value=-1)
-    else:
-        gradient.addcmul_(share.positives.to(logits.dtype), scale / sums.positives.clamp(min=1), value=-1)
+        wanted = logits.masked_fill(~shares.positives, -math.inf)
+        parts += [(wanted - sums.given).exp_().mul_(-scale[..., None]) for sums, scale in anchors]
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    if where == "outside":
+        per_positive = [scale[..., None] / sums.positives.clamp(min=1) for sums, scale in anchors]
+        total.addcmul_(shares.positives.to(logits.dtype), sum(per_positive[1:], per_positive[0]), value=-1)
+    return total.sum(0) if len(total) > 1 else total[0]
