@@ -102,6 +102,18 @@ def test_captions_are_said_on_the_card_and_leave_the_license_open(with_words, hu
         assert b"somebody" not in files["text_arguments.json"]
 
 
+def test_a_tower_of_captions_alone_is_asked_by_what_it_learnt(with_words, hub):
+    file = with_words / TextArguments.FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"captions": "auto", "names": False}))
+    push_model(with_words, Target(NAME), CardFacts(NAME))
+    text = hub.files(NAME)["README.md"].decode()
+    assert "It has a text tower. A caption is the parent of its image.\n" in text
+    # names of classes, and parts, may be no words of captions
+    assert 'tokenizer(["a street"]' in text
+    assert "(words, scenes)[0].argsort(descending=True))  # which scene is it said of?\n```" in text
+    assert "which box is one?" not in text
+
+
 def test_the_license_is_known_of_what_is_from_scratch_alone():
     own = {"data": "scenes", "backbone": "resnet-tiny"}
     assert default_license(own) == "apache-2.0"
