@@ -33,7 +33,7 @@ from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.phrases import no_text
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.space import write_disk
-from hf_hyperbolic.training.captions import caption_figures, load_captions, readable_by
+from hf_hyperbolic.training.captions import BESIDE, caption_figures, load_captions, readable_by
 from hf_hyperbolic.training.class_phrases import called_alike, number_phrases
 from hf_hyperbolic.training.evaluate_arguments import EvaluateArguments
 from hf_hyperbolic.training.ground import read_ground
@@ -115,7 +115,8 @@ def main(argv: list[str] | None = None) -> None:
             raise no_text(system.name)
         captions = load_captions(options.captions, args, options.split, data, held_out.table)
         accelerator.print(f"{data}, {options.split}: {captions.summary()}")
-        about_captions = [f"captions: {captions.summary()}"]
+        made = ", made from the annotations" if data == "scenes" and options.captions == BESIDE else ""
+        about_captions = [f"captions: {captions.summary()}{made}"]
         captions, unread = readable_by(captions, [system, *others])
         about_captions += unread
     frequencies, note = class_frequencies_for(args, hierarchy, data, options.format, trained_on)
@@ -184,7 +185,7 @@ def main(argv: list[str] | None = None) -> None:
             options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons,
             name_embeds[system.name],
         )  # fmt: skip
-        if options.run and options.which == "best" and options.split == "val" and data == trained_on:
+        if system.chosen and options.split == "val" and data == trained_on:
             text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
         print(text)
         print(

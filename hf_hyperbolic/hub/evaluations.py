@@ -36,7 +36,12 @@ _MORE = (
     ),
 )
 _CAPTIONS = tuple(
-    Headline(title, f"How often {found} is among the first {k} of all.", figure, ("captions", way, figure))
+    Headline(
+        title,
+        f"How often {found} is {'the' if k == 1 else f'among the {k}'} first of all.",
+        figure,
+        ("captions", way, figure),
+    )
     for title, found, way, gallery in (
         ("Caption → its image", "the image that a caption is of", "{children}", "images"),
         ("Image → its captions", "one of the captions of an image", "{parents}", "captions"),
@@ -204,7 +209,7 @@ def find_evaluations(model: TrainedModel, named: Sequence[str | Path] = ()) -> t
                 options["split"],
                 content["results"],
                 content["measures"],
-                model.which == "best" and own and options["split"] == "val",
+                model.chosen == "best" and own and options["split"] == "val",
                 options,
             )
         )

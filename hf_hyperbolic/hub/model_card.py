@@ -169,9 +169,9 @@ def _recipe(model: TrainedModel, settings: dict[str, Any]) -> str:
             f"`training/train.py` of hf_hyperbolic, backbone `{settings['backbone']}` {start}, loss "
             f"`{settings['loss']}`, {settings['max_steps']:,} steps of up to {crops:,} crops, seed {settings['seed']}."
         ]
-    if model.which == "best":
+    if model.chosen == "best":
         lines.append("Of the checkpoints that validation looked at it is the best by the validation figure.")
-    elif model.which == "final":
+    elif model.chosen == "final":
         lines.append("It is the model after the last step, not chosen among checkpoints.")
     if unknown := sorted(set(settings) - known):
         lines.append(f"Settings of another version: {', '.join(f'`{name}`' for name in unknown)}.")

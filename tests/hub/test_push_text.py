@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ from blocked_package import BLOCK_THE_PACKAGE
 
 from hf_hyperbolic import HyperbolicCLIPVisionModel, ImageEncoder, make_image_processor
 from hf_hyperbolic.cli.main import main
+from hf_hyperbolic.data.files import weights_digest
+from hf_hyperbolic.hub.evaluations import find_evaluations
 from hf_hyperbolic.hub.front_matter import CardFacts, default_license
+from hf_hyperbolic.hub.model_card import model_card
 from hf_hyperbolic.hub.push_model import push_model
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Target
@@ -112,6 +116,20 @@ def test_a_tower_of_captions_alone_is_asked_by_what_it_learnt(with_words, hub):
     assert 'tokenizer(["a street"]' in text
     assert "(words, scenes)[0].argsort(descending=True))  # which scene is it said of?\n```" in text
     assert "which box is one?" not in text
+
+
+def test_the_card_says_which_model_of_the_run_was_given_words(with_words, evaluate):
+    file = with_words / TextArguments.FILE
+    for run, which, chosen in (("demo", "best", "best"), ("demo", "final", "final"), ("demo/final", "best", "final")):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"run": run, "which": which}))
+        model = TrainedModel.find(with_words)
+        folder = evaluate(split="val", weights=weights_digest(with_words))
+        found, _ = find_evaluations(model, [folder])
+        text = model_card(model, found, CardFacts(NAME))
+        assert ("chosen among its checkpoints on this very split" in text) == (chosen == "best")
+        assert ("best by the validation figure" in text) == (chosen == "best")
+        assert ("the model after the last step" in text) == (chosen == "final")
+        shutil.rmtree(folder)
 
 
 def test_the_license_is_known_of_what_is_from_scratch_alone():
