@@ -130,7 +130,7 @@ def captions_file(source: str | os.PathLike[str], split: str) -> Path:
         split: `"train"`, `"val"`, ...
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is none, or no such file or folder.
         ValueError: there are several, or the file is by its name of another split and that of this one lies beside it:
             numbers and names of images may be the same in both.
     """
@@ -143,6 +143,8 @@ def captions_file(source: str | os.PathLike[str], split: str) -> Path:
                 f"{path} are the captions of another split: {own[0].name} beside them are those of {split}"
             )
         return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"{source}: no such file or folder: give a captions file, or the folder it is in")
     found = find_captions(path, split)
     if not found:
         raise FileNotFoundError(

@@ -148,6 +148,8 @@ def test_the_captions_of_a_split_are_found(write, tmp_path):
     assert captions_file(tmp_path, "val") == file
     with pytest.raises(FileNotFoundError, match=r"no captions of train: expected captions_train\.json or COCO's"):
         captions_file(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json: no such file or folder: give a captions file"):
+        captions_file(tmp_path / "nothing.json", "val")
     (tmp_path / "coco" / "annotations").mkdir(parents=True)
     inner = write(GOOD, "coco/annotations/captions_train2017.json")
     assert captions_file(tmp_path / "coco", "train") == inner
