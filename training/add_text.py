@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser, set_seed
 
 from hf_hyperbolic.data.captions import Captions
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.captions import KS
 from hf_hyperbolic.evaluation.figures import FIELDS, Figure
@@ -124,11 +124,9 @@ def main(argv: list[str] | None = None) -> None:
         bar.set_postfix(loss=f"{loss.item():.3f}")
     model.requires_grad_(True).eval()
 
-    aside = args.folder.with_name(f".writing-{args.folder.name}")
-    aside.mkdir(parents=True, exist_ok=True)
-    save_with_text(model, system.processor, tokenizer, aside, image_folder)
-    (aside / args.FILE).write_text(json.dumps(args.as_dict(), indent=2) + "\n", encoding="utf-8")
-    replace_folder(aside, args.folder)
+    with folder_written_aside(args.folder) as aside:
+        save_with_text(model, system.processor, tokenizer, aside, image_folder)
+        (aside / args.FILE).write_text(json.dumps(args.as_dict(), indent=2) + "\n", encoding="utf-8")
     print(f"fitted in {time.time() - started:.0f} s; the model with words: {args.folder}")
 
     fitted = replace(system, model=model, tokenizer=tokenizer)
