@@ -46,7 +46,7 @@ def encode_phrases(
 
     Raises:
         ValueError: one text in place of several; a phrase is empty, longer than the text tower takes, or has a word
-            that the tokenizer does not know (one made from class names knows their words alone; CLIP's knows all).
+            that the tokenizer does not know (one from scratch knows what it was fitted to alone; CLIP's knows all).
     """
     if isinstance(phrases, str):
         raise ValueError(f"phrases is one text, whose letters would be taken for phrases: give [{phrases!r}]")
@@ -83,7 +83,7 @@ def tokenize(
         strange = [word for word in words if unknown in tokenizer(word, add_special_tokens=False)["input_ids"]]
         raise ValueError(
             f"this model does not know {', '.join(map(repr, strange or words))} of the phrase {phrases[number]!r}: its "
-            "tokenizer knows the words of the class names it was trained with alone"
+            "tokenizer knows the words of the names and captions that it was fitted to alone"
         )
     if longest is not None and ids.shape[1] > longest:
         number = int(mask.sum(1).argmax())

@@ -172,11 +172,11 @@ def test_commands_in_the_text_are_understood(page, monkeypatch, capsys):
 def test_settings_in_the_text_exist(page):
     """What stands as `--some_setting` (with an underscore: the scripts' own) is one of a script's."""
     known = train_options()
-    for name in ("pretrain", "evaluate", "compare", "add_text"):
+    for name in ("pretrain", "compare", "add_text"):
         known |= set(re.findall(r"^    (\w+): ", (ROOT / "training" / f"{name}.py").read_text(), flags=re.M))
     known |= {
         setting
-        for name in ("pretrain_arguments", "text_arguments")
+        for name in ("pretrain_arguments", "text_arguments", "evaluate_arguments")
         for setting in re.findall(r"^    (\w+): ", (ROOT / f"hf_hyperbolic/training/{name}.py").read_text(), flags=re.M)
     }
     accelerate = {

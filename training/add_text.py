@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser, set_seed
 
 from hf_hyperbolic.data.captions import Captions
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.evaluation.captions import KS
 from hf_hyperbolic.evaluation.figures import FIELDS, Figure
@@ -31,7 +31,7 @@ from hf_hyperbolic.evaluation.zero_shot_task import draw_support
 from hf_hyperbolic.losses import caption_loss, name_loss
 from hf_hyperbolic.modeling_hyperbolic_clip import HyperbolicCLIPVisionModel
 from hf_hyperbolic.phrases import longest_text, tokenize
-from hf_hyperbolic.training.captions import caption_batch, caption_figures, load_captions, readable
+from hf_hyperbolic.training.captions import caption_batch, caption_figures, load_captions, readable, readable_by
 from hf_hyperbolic.training.class_phrases import ClassPhrases, number_phrases, read_aliases
 from hf_hyperbolic.training.optimisation import learning_rate_factor
 from hf_hyperbolic.training.sources import load_split
@@ -124,11 +124,9 @@ def main(argv: list[str] | None = None) -> None:
         bar.set_postfix(loss=f"{loss.item():.3f}")
     model.requires_grad_(True).eval()
 
-    aside = args.folder.with_name(f".writing-{args.folder.name}")
-    aside.mkdir(parents=True, exist_ok=True)
-    save_with_text(model, system.processor, tokenizer, aside, image_folder)
-    (aside / args.FILE).write_text(json.dumps(args.as_dict(), indent=2) + "\n", encoding="utf-8")
-    replace_folder(aside, args.folder)
+    with folder_written_aside(args.folder) as aside:
+        save_with_text(model, system.processor, tokenizer, aside, image_folder)
+        (aside / args.FILE).write_text(json.dumps(args.as_dict(), indent=2) + "\n", encoding="utf-8")
     print(f"fitted in {time.time() - started:.0f} s; the model with words: {args.folder}")
 
     fitted = replace(system, model=model, tokenizer=tokenizer)
@@ -186,8 +184,10 @@ def figures(
 def figures_of_captions(system: System, captions: Captions, val: Hierarchy, val_embeds: np.ndarray) -> str:
     """On the first validation images: retrieval by captions and of captions, by the model's own measures."""
     measures = {"images": system.measures["children"], "captions": system.measures["parents"]}
-    found, _, left_out = caption_figures(system, val_embeds, val, captions, sorted({*measures.values()}))
-    lines = [f"{captions.summary()}; Recall@k in %:", *([left_out] if left_out else [])]
+    lines = [f"{captions.summary()}; Recall@k in %:"]
+    captions, unread = readable_by(captions, [system])
+    found, _ = caption_figures(system, val_embeds, val, captions, sorted({*measures.values()}))
+    lines += unread
     for gallery, words in (("images", "caption to image"), ("captions", "image to caption")):
         measure = measures[gallery]
         lines += [f"  {words} by {measure}, k = {k}: {_percent(found[measure][f'{gallery}_recall@{k}'])}" for k in KS]

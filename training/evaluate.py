@@ -10,7 +10,7 @@ Under `accelerate launch` the processes share the work, and the first alone writ
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,94 +33,14 @@ from hf_hyperbolic.evaluation.zero_shot_task import told_boxes
 from hf_hyperbolic.phrases import no_text
 from hf_hyperbolic.report import write_report
 from hf_hyperbolic.report.space import write_disk
-from hf_hyperbolic.training.captions import caption_figures, load_captions
+from hf_hyperbolic.training.captions import BESIDE, caption_figures, load_captions, readable_by
 from hf_hyperbolic.training.class_phrases import called_alike, number_phrases
+from hf_hyperbolic.training.evaluate_arguments import EvaluateArguments
 from hf_hyperbolic.training.ground import read_ground
-from hf_hyperbolic.training.output_names import file_name, file_names, free_folder
+from hf_hyperbolic.training.output_names import file_names
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
 from hf_hyperbolic.training.support import load_support
 from hf_hyperbolic.training.systems import System, is_run, pretrained, told_apart, trained, untrained
-
-
-@dataclass
-class EvaluateArguments:
-    """What to evaluate, on what."""
-
-    run: str | None = field(default=None, metadata={"help": "the --output_dir of training/train.py"})
-    checkpoint: str | None = field(
-        default=None,
-        metadata={"help": "in place of --run: a checkpoint folder or Hub name, ours, CLIP or another vision model"},
-    )
-    baselines: list[str] = field(default_factory=list, metadata={"help": "other runs or checkpoints beside it"})
-    which: str = field(default="best", metadata={"help": "of a run: best (by the validation figure) or final"})
-    data: str | None = field(
-        default=None, metadata={"help": "another data set than the run's; whatever training/train.py reads"}
-    )
-    split: str = field(default="val", metadata={"help": "val; the embedded scenes have test and ood too"})
-    format: str = field(default="auto", metadata={"help": "of --data, where it can be read in several ways"})
-    image_folder: str | None = field(default=None, metadata={"help": "where its images lie, if not with it"})
-    threshold: float | None = field(
-        default=None,
-        metadata={"help": "share of a box inside another that makes it its child; default: the run's"},
-    )
-    context: float = field(
-        default=0.0,
-        metadata={"help": "share of a box's side shown beyond it, to checkpoints that do not say theirs"},
-    )
-    ground: str = field(default="index", metadata={"help": "of OT@k: index (the paper's), or tree"})
-    class_hierarchy: str | None = field(
-        default=None, metadata={"help": "file of --ground tree: JSON of Open Images, or a map of classes to parents"}
-    )
-    zero_shot: bool = field(
-        default=False,
-        metadata={
-            "help": "tell boxes by class prototypes of --support_split too, and where the model has a text tower by "
-            "the names of the classes, and find boxes and scenes by these"
-        },
-    )
-    captions: str | None = field(
-        default=None,
-        metadata={
-            "help": "find images by captions and captions by images too, where the model has a text tower: auto for "
-            "those that lie with the boxes (of the embedded scenes they are made), or a file or folder of COCO's"
-        },
-    )
-    support_split: str = field(default="train", metadata={"help": "split that prototypes are made from"})
-    shots: int = field(default=50, metadata={"help": "most boxes of a class behind a prototype"})
-    support_draws: int = field(default=3, metadata={"help": "how often these boxes are drawn; figures are their mean"})
-    output_dir: str | None = field(
-        default=None,
-        metadata={"help": "default: evaluation-SPLIT inside the run, or a folder of outputs/evaluation"},
-    )
-    seed: int = field(default=0, metadata={"help": "of pair sampling, bootstrap and the choice of gallery queries"})
-    cpu: bool = field(default=False, metadata={"help": "stay on the CPU"})
-
-    def __post_init__(self) -> None:
-        if (self.run is None) == (self.checkpoint is None):
-            raise ValueError("give either --run, a folder of training/train.py, or --checkpoint, any other model")
-        if self.which not in ("best", "final"):
-            raise ValueError(f"--which must be best or final, got {self.which!r}")
-        if self.ground not in ("index", "tree"):
-            raise ValueError(f"--ground must be index or tree, got {self.ground!r}")
-        if (self.ground == "tree") != (self.class_hierarchy is not None):
-            raise ValueError("--ground tree and --class_hierarchy FILE belong together")
-        if self.zero_shot and self.support_split == self.split:
-            raise ValueError(f"--support_split must be another split than --split, which is {self.split} too")
-
-    def folder(self, data: str, own_data: bool) -> Path:
-        """Where the figures go; those of another checkpoint or on another data set are not replaced, whatever its name.
-
-        A name that figures of another checkpoint or data set have taken gets a number.
-        """
-        if self.output_dir:
-            return Path(self.output_dir)
-        of_data = "" if own_data else f"{file_name(Path(data).name)}-"
-        if self.run:
-            first = Path(self.run) / f"evaluation-{of_data}{self.split}"
-        else:
-            first = Path("outputs/evaluation") / f"{file_name(str(self.checkpoint))}-{of_data}{self.split}"
-        return free_folder(first, self.checkpoint, data)
-
 
 FIGURES = (
     ("parent to child, Recall@50 %", "children", "parent_to_child/{}/recall@50%"),
@@ -195,6 +115,10 @@ def main(argv: list[str] | None = None) -> None:
             raise no_text(system.name)
         captions = load_captions(options.captions, args, options.split, data, held_out.table)
         accelerator.print(f"{data}, {options.split}: {captions.summary()}")
+        made = ", made from the annotations" if data == "scenes" and options.captions == BESIDE else ""
+        about_captions = [f"captions: {captions.summary()}{made}"]
+        captions, unread = readable_by(captions, [system, *others])
+        about_captions += unread
     frequencies, note = class_frequencies_for(args, hierarchy, data, options.format, trained_on)
     if note:
         accelerator.print(note)
@@ -250,12 +174,9 @@ def main(argv: list[str] | None = None) -> None:
                 )  # fmt: skip
                 found, values = found | {"text_to_image": by_name}, values | by_name_values
         if captions and each.text:
-            of_captions, more_values, left_out = caption_figures(
-                each, embeddings[each.name], hierarchy, captions, seed=options.seed
-            )
-            found, values = found | {"captions": of_captions}, values | more_values
-            if left_out:
-                found["notes"].append(f"captions: {each.name}: {left_out}")
+            said, more_values = caption_figures(each, embeddings[each.name], hierarchy, captions, seed=options.seed)
+            found, values = found | {"captions": said}, values | more_values
+            found["notes"] += about_captions
         results[each.name], per_query[each.name] = found, values
     if accelerator.is_main_process:
         told_images = hierarchy.node_image[told_boxes(hierarchy, support)] if options.zero_shot else None
@@ -264,7 +185,7 @@ def main(argv: list[str] | None = None) -> None:
             options, output, data, system, others, held_out, results, per_query, embeddings[system.name], comparisons,
             name_embeds[system.name],
         )  # fmt: skip
-        if options.run and options.which == "best" and options.split == "val" and data == trained_on:
+        if system.chosen and options.split == "val" and data == trained_on:
             text += "note: the model was chosen among its checkpoints on this very split; --which final is not\n"
         print(text)
         print(

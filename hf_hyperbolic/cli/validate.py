@@ -26,6 +26,11 @@ def run(options: argparse.Namespace) -> int:
 
     source = read(options)
     source.require_images()
+    captions = None
+    if options.captions:  # before images are decoded, which may take long
+        from hf_hyperbolic.data.captions import captions_file, read_captions
+
+        captions = read_captions(captions_file(options.captions, options.split or "*"), source.table)
     broken = find_broken(source.table, options.num_workers, source.load)
     by_choice = BY_CHOICE | _chosen(options)
     # what an export counted was left out of it: its source had the fault, not itself
@@ -33,11 +38,7 @@ def run(options: argparse.Namespace) -> int:
     problems = [problem for problem in noted if problem.reason not in by_choice] + broken
     for problem in problems:
         print(problem)
-    captions = None
-    if options.captions:
-        from hf_hyperbolic.data.captions import captions_file, read_captions
-
-        captions = read_captions(captions_file(options.captions, options.split or "*"), source.table)
+    if captions:
         for problem in captions.problems:
             print(problem)
         problems += captions.problems

@@ -9,7 +9,6 @@ hyperboloid of curvature `-exp(curv)`, which is the convention of this library t
 
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from hf_hyperbolic import HyperbolicCLIPModel, HyperbolicCLIPVisionConfig, Hyper
 from hf_hyperbolic.converters.meru_text import clip_text_from_meru
 from hf_hyperbolic.converters.published import load_published
 from hf_hyperbolic.converters.timm_vit import named, vit_from_timm
-from hf_hyperbolic.data.files import replace_folder, sha256
+from hf_hyperbolic.data.files import folder_written_aside, sha256
 from hf_hyperbolic.encoder import CONVERSION_FILE
 from hf_hyperbolic.image_processing import make_image_processor
 from hf_hyperbolic.phrases import load_tokenizer, save_processors
@@ -205,17 +204,15 @@ def convert_meru_file(
     except ValueError as error:
         raise ValueError(f"{path} cannot be converted as a checkpoint of {published.name}: {error}") from error
     words = _clip_tokenizer(tokenizer, converted) if tokenizer is not None else None
-    aside = output.with_name(f".writing-{output.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    converted.model.save_pretrained(aside)
     images = make_image_processor(converted.image_size, converted.mean, converted.std)
-    if words is None:
-        images.save_pretrained(aside)
-    else:
-        save_processors(aside, images, words)
     record = _record(published, path, converted)
-    (aside / CONVERSION_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    replace_folder(aside, output)
+    with folder_written_aside(output) as aside:
+        converted.model.save_pretrained(aside)
+        if words is None:
+            images.save_pretrained(aside)
+        else:
+            save_processors(aside, images, words)
+        (aside / CONVERSION_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return converted
 
 

@@ -11,7 +11,7 @@ from transformers import ResNetConfig, ResNetModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from hf_hyperbolic.converters.published import load_published
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 from hf_hyperbolic.image_processing import make_image_processor
 
 CITATION = """@article{chen2020improved,
@@ -103,8 +103,7 @@ def convert_moco_file(path: str | Path, output: str | Path, image_size: int = 22
     if output.exists():
         raise FileExistsError(f"{output} exists already: choose another folder, or remove it")
     model = convert_moco(load_published(path))
-    aside = output.with_name(f".writing-{output.name}")
-    model.save_pretrained(aside)
-    make_image_processor(image_size, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD).save_pretrained(aside)
-    replace_folder(aside, output)
+    with folder_written_aside(output) as aside:
+        model.save_pretrained(aside)
+        make_image_processor(image_size, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD).save_pretrained(aside)
     return output

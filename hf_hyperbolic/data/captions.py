@@ -17,9 +17,11 @@ _REASONS = {
     "no_image_id": "image_id must be a whole number or text",
     "no_caption": "caption must be text",
     "empty_caption": "caption holds no word",
+    "half_character": "caption holds one half of a surrogate pair, which is no text",
     "unknown_image": "image_id is not among the images of the file",
     "other_image": "its image is not among those asked for",
 }
+_SPLITS = ("train", "val", "test", "ood")
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def read_captions(path: str | os.PathLike[str], table: BoxTable) -> Captions:
     """Reads the captions of a table's images from a file in the layout of COCO's `captions_val2017.json`.
 
     What is skipped is recorded in `Captions.problems` and never stops the reading, unless nothing is left: rows whose
-    `image_id` is no id or whose `caption` is no text, captions without a word, captions of images that the file does
-    not list (`unknown_image`), and of images that the table does not have (`other_image`: they were left out of it,
-    or it is a part of the split).
+    `image_id` is no id or whose `caption` is no text, captions without a word or with half a character, captions of
+    images that the file does not list (`unknown_image`), and of images that the table does not have (`other_image`:
+    they were left out of it, or it is a part of the split).
 
     Args:
         path: JSON with `annotations`, each with `image_id` and `caption`, and `images`, which may be missing.
@@ -97,6 +99,8 @@ def read_captions(path: str | os.PathLike[str], table: BoxTable) -> Captions:
             reason = "no_caption"
         elif not text:
             reason = "empty_caption"
+        elif not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            reason = "half_character"  # as JSON may hold it, and no tokenizer takes
         elif listed is not None and id_text(key) not in listed:
             reason = "unknown_image"
         elif image is None:
@@ -126,12 +130,21 @@ def captions_file(source: str | os.PathLike[str], split: str) -> Path:
         split: `"train"`, `"val"`, ...
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: there are several.
+        FileNotFoundError: there is none, or no such file or folder.
+        ValueError: there are several, or the file is by its name of another split and that of this one lies beside it:
+            numbers and names of images may be the same in both.
     """
     path = Path(source)
     if path.is_file():
+        own = find_captions(path.parent, split)
+        others = [file for other in _SPLITS for file in find_captions(path.parent, other)]
+        if own and path in others and path not in own:
+            raise ValueError(
+                f"{path} are the captions of another split: {own[0].name} beside them are those of {split}"
+            )
         return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"{source}: no such file or folder: give a captions file, or the folder it is in")
     found = find_captions(path, split)
     if not found:
         raise FileNotFoundError(

@@ -50,6 +50,22 @@ def written_aside(path: Path, rivals: bool = False) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def folder_written_aside(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder` to write to, which takes its place when the block ends and is removed where it
+    fails; what a killed process left there is removed first."""
+    folder = folder.absolute()
+    aside = folder.with_name(f".writing-{folder.name}-hf-hyperbolic")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        replace_folder(aside, folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file aside and renames it."""
     with written_aside(path) as aside:

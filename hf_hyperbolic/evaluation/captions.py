@@ -41,8 +41,7 @@ def evaluate_captions(
 ) -> tuple[dict[str, dict[str, Figure]], dict[str, np.ndarray]]:
     """Retrieval of images by captions, and of captions by images.
 
-    Captions rank all images of the split, images all captions. An image without a caption is
-    no query.
+    Captions rank all images of the split, images all captions. An image without a caption is no query.
 
     Args:
         embeds: (N, D) embeddings of the split, one row a node.

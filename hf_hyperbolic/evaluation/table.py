@@ -1,10 +1,7 @@
-"""Results as a person reads them (a plain text table) and as a paired test reads them (an npz of per-unit values)."""
+"""Results as a person reads them: a plain text table."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hf_hyperbolic.evaluation.by_class import GROUPS
 from hf_hyperbolic.evaluation.captions import KS as CAPTION_KS
@@ -226,11 +223,7 @@ def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool) -> list
     for section, columns, words in (
         ("zero_shot_by_name", _zero_shot_columns("zero_shot_by_name"), "Zero-shot by the names of the same classes."),
         ("text_to_image", _TEXT_COLUMNS, "Text to image: boxes of the class named, and scenes that hold one."),
-        (
-            "captions",
-            _CAPTION_COLUMNS,
-            "Captions: an image by its caption, and a caption by its image.",
-        ),
+        ("captions", _CAPTION_COLUMNS, "Captions: an image by its caption, and a caption by its image."),
     ):
         having = {name: result for name, result in results.items() if section in result}
         if having:
@@ -281,22 +274,6 @@ def _aligned(rows: list[list[str]], head: int, labels: int) -> list[str]:
         lines.append("  ".join([*(cell.ljust(w) for cell, w in left), *(cell.rjust(w) for cell, w in right)]))
     rule = "-" * max(map(len, lines))
     return [lines[0], rule, *lines[1:head], rule, *lines[head:]]
-
-
-def save_per_query(path: str | Path, values: Mapping[str, np.ndarray]) -> None:
-    """Writes the per-unit values of `evaluate_per_query` to a compressed npz.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    with open(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **values)
-
-
-def load_per_query(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads what `save_per_query` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def _any(find: Callable[[dict[str, Any], str], Figure | None], result: dict[str, Any]) -> Figure | None:

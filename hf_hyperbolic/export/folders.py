@@ -1,15 +1,14 @@
 """Folders of exports: either whole or not there."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 
 
 @contextmanager
-def folder_written_aside(folder: Path, mark: str) -> Iterator[Path]:
+def export_written_aside(folder: Path, mark: str) -> Iterator[Path]:
     """An empty folder beside `folder` to write to, which takes its place when the block ends.
 
     Args:
@@ -27,12 +26,5 @@ def folder_written_aside(folder: Path, mark: str) -> Iterator[Path]:
         raise FileExistsError(
             f"{folder} holds something else than an earlier export ({mark}): give a new or an empty folder"
         )
-    aside = folder.with_name(f".writing-{folder.name}-hf-hyperbolic")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with folder_written_aside(folder) as aside:
         yield aside
-        replace_folder(aside, folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise

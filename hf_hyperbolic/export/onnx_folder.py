@@ -12,7 +12,7 @@ from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.export.agreement import Agreement, compare
 from hf_hyperbolic.export.checkpoint import description, public_name
 from hf_hyperbolic.export.crops import random_crops
-from hf_hyperbolic.export.folders import folder_written_aside
+from hf_hyperbolic.export.folders import export_written_aside
 from hf_hyperbolic.export.onnx_model import EXTRA, quantise, runtime_embeddings, write_onnx
 from hf_hyperbolic.extras import need
 from hf_hyperbolic.hub.run import as_json, without_paths
@@ -61,7 +61,7 @@ def export_onnx(
     if crops is not None:
         shown["data"] = crops
     done = Exported(Path(folder))
-    with folder_written_aside(done.folder, MODEL) as aside:
+    with export_written_aside(done.folder, MODEL) as aside:
         (aside / MODEL).parent.mkdir()
         write_onnx(encoder, aside / MODEL)
         if quantised:

@@ -16,7 +16,7 @@ import hf_hyperbolic
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.export.agreement import Agreement, compare
 from hf_hyperbolic.export.crops import random_crops
-from hf_hyperbolic.export.folders import folder_written_aside
+from hf_hyperbolic.export.folders import export_written_aside
 from hf_hyperbolic.extras import need
 from hf_hyperbolic.hub.run import as_json, read_json, without_paths
 from hf_hyperbolic.image_processing import make_image_processor
@@ -52,7 +52,7 @@ def export_sentence_transformers(
     # the command line leaves this to whoever needs it: with it the configuration names the code
     hf_hyperbolic.HyperbolicCLIPVisionModel.register_for_auto_class("AutoModel")
     processor = make_image_processor(encoder.image_size, encoder.mean, encoder.std)
-    with folder_written_aside(Path(folder), MARK) as aside:
+    with export_written_aside(Path(folder), MARK) as aside:
         module_class(encoder.model, processor, encoder.measures, direction).save(str(aside))
         _write_code(aside)
         _write_text(aside / "config.json", as_json(without_paths(read_json(aside / "config.json"))))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_hyperbolic.data.files import weights_digest
+from hf_hyperbolic.evaluation.captions import KS
 from hf_hyperbolic.hub.run import TrainedModel, hub_name, read_json
 from hf_hyperbolic.report.cards import HEADLINES, Headline, headline_entry
 from hf_hyperbolic.report.numbers import figure_name, interval, number
@@ -34,7 +35,21 @@ _MORE = (
         ("hubness", "child_to_parent", "{parents}", "largest_share"),
     ),
 )
-_SHOWN = (*HEADLINES, *_MORE)
+_CAPTIONS = tuple(
+    Headline(
+        title,
+        f"How often {found} is {'the' if k == 1 else f'among the {k}'} first of all.",
+        figure,
+        ("captions", way, figure),
+    )
+    for title, found, way, gallery in (
+        ("Caption → its image", "the image that a caption is of", "{children}", "images"),
+        ("Image → its captions", "one of the captions of an image", "{parents}", "captions"),
+    )
+    for k in KS
+    for figure in (f"{gallery}_recall@{k}",)
+)
+_SHOWN = (*HEADLINES, *_MORE, *_CAPTIONS)
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,7 @@ class Evaluation:
 
     @property
     def command(self) -> str:
-        """The command that makes these figures again; RUN and DATA stand for places."""
+        """The command that makes these figures again; words in capitals stand for places."""
         given = self.options
         words = ["python training/evaluate.py", "--run RUN" if given.get("run") else "--checkpoint MODEL"]
         if given.get("run"):
@@ -120,6 +135,10 @@ class Evaluation:
         for name in ("threshold", "context", "ground", "seed"):
             if given.get(name) not in (None, 0, 0.0, "index"):
                 words.append(f"--{name} {given[name]}")
+        if given.get("class_hierarchy"):
+            words.append("--class_hierarchy TREE")
+        if captions := given.get("captions"):
+            words.append(f"--captions {captions if captions == 'auto' else 'CAPTIONS'}")
         return " ".join(words)
 
     def rows(self) -> list[Row]:
@@ -190,7 +209,7 @@ def find_evaluations(model: TrainedModel, named: Sequence[str | Path] = ()) -> t
                 options["split"],
                 content["results"],
                 content["measures"],
-                model.which == "best" and own and options["split"] == "val",
+                model.chosen == "best" and own and options["split"] == "val",
                 options,
             )
         )

@@ -74,7 +74,8 @@ def model_card(
         functions=scoring_functions(measures).rstrip(),
         proxies=config.get("num_proxies", 0),
         tokenizer=model.has_tokenizer,
-        phrase=_phrase(config),
+        phrase=_phrase(model),
+        names=_has_names(model.words),
         captions=bool(model.words.get("captions")),
         context=settings.get("context"),
         what=_what(model, settings),
@@ -168,19 +169,26 @@ def _recipe(model: TrainedModel, settings: dict[str, Any]) -> str:
             f"`training/train.py` of hf_hyperbolic, backbone `{settings['backbone']}` {start}, loss "
             f"`{settings['loss']}`, {settings['max_steps']:,} steps of up to {crops:,} crops, seed {settings['seed']}."
         ]
-    if model.which == "best":
+    if model.chosen == "best":
         lines.append("Of the checkpoints that validation looked at it is the best by the validation figure.")
-    elif model.which == "final":
+    elif model.chosen == "final":
         lines.append("It is the model after the last step, not chosen among checkpoints.")
     if unknown := sorted(set(settings) - known):
         lines.append(f"Settings of another version: {', '.join(f'`{name}`' for name in unknown)}.")
     return " ".join(lines)
 
 
-def _phrase(config: dict[str, Any]) -> str:
-    """One that the text tower has learnt, where the configuration names a class."""
-    name = phrase_of(config["id2label"]["0"]) if config.get("num_proxies") else "wheel"
+def _phrase(model: TrainedModel) -> str:
+    """One that the text tower has learnt, as far as the configuration names a class and captions speak of streets."""
+    if not _has_names(model.words):
+        return "a street"
+    name = phrase_of(model.config["id2label"]["0"]) if model.config.get("num_proxies") else "wheel"
     return f"the {name}"
+
+
+def _has_names(words: dict[str, Any]) -> bool:
+    """Whether the text tower was taught the names of classes, as it is unless captions alone were asked for."""
+    return bool(words.get("names", True))
 
 
 def _words(model: TrainedModel) -> list[str]:
@@ -204,7 +212,7 @@ def _words(model: TrainedModel) -> list[str]:
 
 def _learnt(words: dict[str, Any], names: str) -> str:
     """What the text tower was trained on, `names` being how those of the classes are called."""
-    named = [names] if words.get("names", True) else []
+    named = [names] if _has_names(words) else []
     return " and ".join([*named, *(["captions"] if words.get("captions") else [])])
 
 

@@ -13,7 +13,7 @@ from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import FROM_SCRATCH
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.run_folder import METRICS
-from hf_hyperbolic.training.text_arguments import TextArguments
+from hf_hyperbolic.training.text_arguments import TextArguments, given_words
 from hf_hyperbolic.training.text_tower import FROM_SCRATCH as TEXT_FROM_SCRATCH
 
 _MODELS = ("best", "final")
@@ -118,6 +118,12 @@ class TrainedModel:
             return read_json(file)
         with_the_images = self.settings.get("text_weight")
         return {name: self.settings.get(name) for name in ("text", "data", "captions")} if with_the_images else {}
+
+    @property
+    def chosen(self) -> str | None:
+        """Which model of its run it is, "best" or "final", or its images' side where words were added to that; None
+        where that is not known."""
+        return self.which or given_words(self.words)
 
     @cached_property
     def conversion(self) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """What would be pushed, as a folder to look at."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 
 MARK = ".hf-hyperbolic-dry-run"
 
@@ -24,13 +23,6 @@ def write_dry_run(folder: Path, write: Callable[[Path], None]) -> None:
         raise FileExistsError(f"{folder} is no folder: give --dry-run a new one")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise FileExistsError(f"{folder} holds something else than a dry run: give --dry-run a new or an empty folder")
-    aside = folder.with_name(f".writing-{folder.name}-hf-hyperbolic")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with folder_written_aside(folder) as aside:
         write(aside)
         (aside / MARK).touch()
-        replace_folder(aside, folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise

@@ -59,7 +59,8 @@ def figure_name(figure: str) -> str:
     if figure.startswith("top_"):
         return f"Top-{figure.split('_')[1]}"
     name, at, k = figure.partition("@")
-    name = name.upper() if name == "ot" else name.capitalize()
+    # of captions, what is searched: images_recall@5
+    name = name.upper() if name == "ot" else name.capitalize().replace("s_", " ")
     return f"{name}{at}{k.replace('%', ' %')}"
 
 

@@ -1,4 +1,4 @@
-"""Retrieval by words in the report: what the name of a class brings back, from boxes and from scenes."""
+"""Retrieval by words in the report: what the name of a class brings back, and how well captions find their images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from hf_hyperbolic.data.hierarchy import Hierarchy
+from hf_hyperbolic.evaluation.captions import KS
 from hf_hyperbolic.evaluation.federated import known_labels
 from hf_hyperbolic.evaluation.nodes import Direction, active_boxes, scenes
 from hf_hyperbolic.report import html
@@ -15,7 +16,14 @@ from hf_hyperbolic.report.numbers import measure_name
 from hf_hyperbolic.report.tables import Results, protocol_table
 from hf_hyperbolic.retrieval.measures import scores
 
-_FIGURES = ("boxes_top_10", "boxes_average_precision", "scenes_top_10", "scenes_average_precision")
+_BY_NAME = ("boxes_top_10", "boxes_average_precision", "scenes_top_10", "scenes_average_precision")
+_BY_CAPTION = tuple(f"{gallery}_recall@{k}" for gallery in ("images", "captions") for k in KS)
+_OF_NAMES = "Means over the names of all classes that occur, with 95 % intervals over names."
+_OF_CAPTIONS = (
+    "Image recall@k: the share of captions whose image is among the first k of all images. Caption recall@k: the share "
+    "of images that have one of their own captions among the first k of all captions. 95 % intervals over images. The "
+    "best possible is below 100 % where images share a caption."
+)
 _WAYS: tuple[tuple[Direction, str, str], ...] = (
     ("children", "Name → boxes", "all boxes"),
     ("parents", "Name → scenes", "all full scenes"),
@@ -35,17 +43,17 @@ def words_section(
     top: int = 8,
     seed: int = 0,
 ) -> Markup:
-    """The section, empty without embeddings of names.
+    """The section, empty without embeddings of names and figures of captions.
 
     A box is right when it is of a class of the name; a scene, when its tree holds one. Scenes of which nobody knows
     that, where labels are federated, are left out.
 
     Args:
-        results: system -> result, the main system first; figures are shown of those with `text_to_image`.
+        results: system -> result, the main system first; figures are shown of those with `text_to_image` or `captions`.
         measures: system -> direction -> measure.
         hierarchy: the split.
         embeds: (N, D) embeddings of the main system.
-        name_embeds: (C, D) embeddings of the names of its classes.
+        name_embeds: (C, D) embeddings of the names of its classes; None where it does not know them.
         curvature: of the main system's space.
         crop_of: node -> (H, W, 3) uint8.
         called: (C,) number of each class's name, where classes share one; each has its own when None.
@@ -53,14 +61,18 @@ def words_section(
         top: results of each.
         seed: of the draw.
     """
+    of_captions = _figures(results, measures, "captions", _BY_CAPTION, _OF_CAPTIONS)
+    if of_captions:
+        of_captions = [tag("h3", "Captions"), *of_captions]
     if name_embeds is None:
-        return Markup("")
+        lead = "What is said of an image is its parent: a caption finds its image, and an image its captions."
+        return html.section("words", "Retrieval by words", *of_captions, lead=lead) if of_captions else Markup("")
     names = torch.as_tensor(name_embeds).detach().float().cpu()
     numbers = np.arange(hierarchy.num_classes) if called is None else np.asarray(called)
     main = next(iter(results))
     occurring = np.unique(numbers[hierarchy.node_label[active_boxes(hierarchy)]])
     chosen = np.random.default_rng(seed).permutation(occurring)[:queries]
-    parts = _figures(results, measures)
+    parts = _figures(results, measures, "text_to_image", _BY_NAME, _OF_NAMES)
     for direction, title, about in _WAYS:
         measure = measures[main][direction]
         nodes = active_boxes(hierarchy) if direction == "children" else scenes(hierarchy)
@@ -80,7 +92,7 @@ def words_section(
         f"What the name of a class brings back. Names drawn at random (seed {seed}), not picked; each is the parent of "
         "the boxes that it names, and the child of the scenes that hold one."
     )
-    return html.section("words", "Retrieval by words", *parts, lead=lead)
+    return html.section("words", "Retrieval by words", *parts, *of_captions, lead=lead)
 
 
 def _answers(
@@ -114,15 +126,17 @@ def _row(
     return tag("div", html.join([ask, render_hits(hits, measure, hierarchy, crop_of)]), class_="row asked")
 
 
-def _figures(results: Results, measures: Mapping[str, Mapping[str, str]]) -> list[Markup]:
-    having = {name: found for name, found in results.items() if found.get("text_to_image")}
+def _figures(
+    results: Results, measures: Mapping[str, Mapping[str, str]], section: str, figures: Sequence[str], note: str
+) -> list[Markup]:
+    """Note and tables of a section, nothing where no system has it."""
+    having = {name: found for name, found in results.items() if found.get(section)}
     if not having:
         return []
     chosen = [(name, measure) for name in having for measure in dict.fromkeys(measures[name][w] for w, *_ in _WAYS)]
-    every = [(name, measure) for name, found in having.items() for measure in found["text_to_image"]]
-    note = "Means over the names of all classes that occur, with 95 % intervals over names."
+    every = [(name, measure) for name, found in having.items() for measure in found[section]]
     return [
         tag("p", note, class_="note"),
-        protocol_table(having, "text_to_image", _FIGURES, chosen),
-        folded("Every measure", protocol_table(having, "text_to_image", _FIGURES, every)),
+        protocol_table(having, section, figures, chosen),
+        folded("Every measure", protocol_table(having, section, figures, every)),
     ]

@@ -16,7 +16,7 @@ from hf_hyperbolic.data.hierarchy import Hierarchy
 from hf_hyperbolic.data.scenes.captions import write_captions
 from hf_hyperbolic.evaluation.captions import evaluate_captions
 from hf_hyperbolic.evaluation.figures import Figure
-from hf_hyperbolic.phrases import encode_phrases, longest_text, no_text, unreadable
+from hf_hyperbolic.phrases import encode_phrases, longest_text, unreadable
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.run_arguments import RunArguments
 from hf_hyperbolic.training.systems import System
@@ -143,6 +143,29 @@ def caption_batch(captions: Captions, images: int, seed: int, step: int) -> Capt
     return CaptionBatch(captions.image[drawn], phrases.tolist(), positives)
 
 
+def readable_by(captions: Captions, systems: Sequence[System]) -> tuple[Captions, list[str]]:
+    """The captions that every text tower among the systems can read, so that all are asked the same.
+
+    Returns:
+        The captions, and a line for each system on those that it alone cannot read.
+
+    Raises:
+        ValueError: one of them can read none of those that are left.
+    """
+    lines = []
+    for system in systems:
+        if system.text is None:
+            continue
+        model, tokenizer = system.text
+        try:
+            captions, line = readable(captions, tokenizer, longest_text(model))
+        except ValueError as error:
+            raise ValueError(f"{system.name}: {error}") from error
+        if line:
+            lines.append(f"captions: {line} ({system.name})")
+    return captions, lines
+
+
 def caption_figures(
     system: System,
     embeds: np.ndarray,
@@ -150,19 +173,11 @@ def caption_figures(
     captions: Captions,
     measures: Sequence[str] | None = None,
     seed: int = 0,
-) -> tuple[dict[str, dict[str, Figure]], dict[str, np.ndarray], str]:
-    """What `evaluate_captions` gives of a system, and the line of `readable`.
-
-    Raises:
-        ValueError: the system has no text tower, or it can read no caption.
-    """
-    if system.text is None:
-        raise no_text(system.name)
-    model, tokenizer = system.text
-    kept, line = readable(captions, tokenizer, longest_text(model))
-    row_of = {text: row for row, text in enumerate(dict.fromkeys(kept.texts))}
-    embedded = encode_phrases(model, tokenizer, list(row_of))[[row_of[text] for text in kept.texts]]
-    found, values = evaluate_captions(
-        embeds, hierarchy, kept.texts, embedded, kept.image, system.curvature, measures, seed=seed
+) -> tuple[dict[str, dict[str, Figure]], dict[str, np.ndarray]]:
+    """What `evaluate_captions` gives of a system with a text tower, by captions of `readable_by`."""
+    assert system.text is not None
+    row_of = {text: row for row, text in enumerate(dict.fromkeys(captions.texts))}
+    embedded = encode_phrases(*system.text, list(row_of))[[row_of[text] for text in captions.texts]]
+    return evaluate_captions(
+        embeds, hierarchy, captions.texts, embedded, captions.image, system.curvature, measures, seed=seed
     )
-    return found, values, line

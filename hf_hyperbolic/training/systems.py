@@ -24,7 +24,7 @@ from hf_hyperbolic.training.class_phrases import ClassPhrases
 from hf_hyperbolic.training.embed import embed_nodes
 from hf_hyperbolic.training.measures import ranking_measures
 from hf_hyperbolic.training.sources import Split, same_data
-from hf_hyperbolic.training.text_arguments import TextArguments
+from hf_hyperbolic.training.text_arguments import TextArguments, given_words
 
 # settings that say how a model of unknown training looks at images, and at which pairs
 _EVALUATION_SETTINGS = ("image_size", "context", "crop_mode", "threshold", "min_box_size")
@@ -101,11 +101,24 @@ class System:
 
     def words_from(self, data: str) -> bool:
         """Whether its text tower is known to have been fitted to this data set, be it another than the images'."""
-        file = self.folder / TextArguments.FILE if self.folder else None
-        if not isinstance(self.model, HyperbolicCLIPModel) or file is None or not file.is_file():
+        told = self._words()
+        if not isinstance(self.model, HyperbolicCLIPModel) or not told:
             return False
-        fitted = json.loads(file.read_text(encoding="utf-8")).get("data")
+        fitted = told.get("data")
         return same_data(data, fitted) if fitted else bool(self.trained_on(data))
+
+    @property
+    def chosen(self) -> bool:
+        """Whether it is known to be the best of its run by the validation figure, or that with words added."""
+        if self.folder is None:
+            return False
+        told = self._words()
+        return (given_words(told) if told else self.folder.name) == "best"
+
+    def _words(self) -> dict[str, Any]:
+        """What `training/add_text.py` was told; empty where it did not make this model."""
+        file = self.folder / TextArguments.FILE if self.folder else None
+        return json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
 
     def weights_digest(self) -> str | None:
         """SHA-256 of its weights, by which its figures are known as its own; None where they are in no folder here."""

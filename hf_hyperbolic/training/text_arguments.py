@@ -1,5 +1,6 @@
 """What `training/add_text.py` can be told."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,3 +88,10 @@ class TextArguments:
     def as_dict(self) -> dict[str, Any]:
         """In plain values, for JSON."""
         return asdict(self)
+
+
+def given_words(settings: Mapping[str, Any]) -> str | None:
+    """Which model of its run was given words, "best" or "final", by its `TextArguments`; None where these are not."""
+    name = Path(settings.get("run") or "").name
+    # the folder of one of the two may have been named in place of the run
+    return name if name in ("best", "final") else settings.get("which")

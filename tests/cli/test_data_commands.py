@@ -140,6 +140,7 @@ def test_validate_looks_at_captions_where_asked(source, capsys):
     status, _, error = run(capsys, "validate", source, "--split", "val", "--captions", source / "images")
     assert status == 2
     assert "no captions of val" in error
+    assert "checking images" not in error, "captions that are none are told of before images are decoded"
 
 
 def test_what_options_leave_out_is_no_fault(tmp_path, capsys):

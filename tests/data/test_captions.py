@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from hf_hyperbolic.data.boxes import BoxTable, drop_images
+from hf_hyperbolic.data.boxes import BoxTable, count_problems, drop_images
 from hf_hyperbolic.data.captions import Captions, captions_file, read_captions
 
 # rows as in captions_val2017.json
@@ -79,18 +79,21 @@ def test_what_is_left_out_is_counted_and_named(write, document):
         {"image_id": 179765, "id": 4, "caption": 7},
         {"image_id": 179765, "id": 5},
         {"image_id": [1], "id": 6, "caption": "of what?"},
+        {"image_id": float("nan"), "id": 7, "caption": "of no number"},
+        {"image_id": 179765, "id": 8, "caption": "a text cut within a smiley \ud83d"},
     ]
     file = write(document)
     found = read_captions(file, drop_images(table(), [1], []))
     assert found.texts[0] == GOOD["annotations"][1]["caption"]
     assert found.image.tolist() == [0, 0, 1]
     counts = {
-        "unknown_image": 1, "other_image": 1, "empty_caption": 1, "no_caption": 2, "no_image_id": 1,
+        "unknown_image": 1, "other_image": 1, "empty_caption": 1, "no_caption": 2, "no_image_id": 2,
+        "half_character": 1,
     }  # fmt: skip
     assert found.summary().endswith(
-        "left out 1 empty_caption, 2 no_caption, 1 no_image_id, 1 other_image, 1 unknown_image"
+        "left out 1 empty_caption, 1 half_character, 2 no_caption, 2 no_image_id, 1 other_image, 1 unknown_image"
     )
-    assert {problem.reason for problem in found.problems} == set(counts)
+    assert count_problems(found.problems) == counts
     unknown = next(problem for problem in found.problems if problem.reason == "unknown_image")
     assert unknown.where == f"{file}: annotations[3] (id 1)"
     assert unknown.detail == "image_id 5: image_id is not among the images of the file"
@@ -145,12 +148,28 @@ def test_the_captions_of_a_split_are_found(write, tmp_path):
     assert captions_file(tmp_path, "val") == file
     with pytest.raises(FileNotFoundError, match=r"no captions of train: expected captions_train\.json or COCO's"):
         captions_file(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json: no such file or folder: give a captions file"):
+        captions_file(tmp_path / "nothing.json", "val")
     (tmp_path / "coco" / "annotations").mkdir(parents=True)
     inner = write(GOOD, "coco/annotations/captions_train2017.json")
     assert captions_file(tmp_path / "coco", "train") == inner
     write(GOOD, "captions_val.json")
     with pytest.raises(ValueError, match=r"captions_val\.json, captions_val2017\.json may all be the captions of val"):
         captions_file(tmp_path, "val")
+
+
+def test_the_captions_of_another_split_are_refused(write):
+    train = write(GOOD, "captions_train.json")
+    # COCO has no captions of its test images: those of val serve parts of it that others call test
+    assert captions_file(train, "test") == train
+    validation = write(GOOD, "captions_validation.json")
+    assert captions_file(validation, "val") == validation
+    with pytest.raises(
+        ValueError, match=r"captions_train\.json are the captions of another split: captions_validation"
+    ):
+        captions_file(train, "val")
+    small = write(GOOD, "captions_val_small.json")
+    assert captions_file(small, "val") == small
 
 
 def test_a_draw_gives_one_caption_of_each_image():

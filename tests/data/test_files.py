@@ -1,6 +1,16 @@
+import shutil
+
 import pytest
 
-from hf_hyperbolic.data.files import finish_replacing, replace_folder, sha256, swapped_out, weights_digest, write_text
+from hf_hyperbolic.data.files import (
+    finish_replacing,
+    folder_written_aside,
+    replace_folder,
+    sha256,
+    swapped_out,
+    weights_digest,
+    write_text,
+)
 
 
 def test_text_is_whole_or_as_before(tmp_path, monkeypatch):
@@ -65,3 +75,25 @@ def test_a_replacement_that_was_cut_off_is_finished(tmp_path):
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
         "gone", "gone/old", "there", "there/new",
     ]  # fmt: skip
+
+
+def test_a_folder_is_whole_or_not_there_and_takes_nothing_of_a_killed_process(tmp_path):
+    final = tmp_path / "model"
+
+    def fail():
+        with folder_written_aside(final) as aside:
+            (aside / "half").touch()
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        fail()
+    assert not [*tmp_path.iterdir()]
+    with folder_written_aside(final) as aside:
+        left = aside
+    shutil.copytree(final, left)
+    (left / "of-a-killed-process").touch()
+    with folder_written_aside(final) as aside:
+        (aside / "new").touch()
+        assert not (final / "new").exists()
+    assert [path.name for path in final.iterdir()] == ["new"]
+    assert [*tmp_path.iterdir()] == [final]

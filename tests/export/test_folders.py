@@ -1,10 +1,10 @@
 import pytest
 
-from hf_hyperbolic.export.folders import folder_written_aside
+from hf_hyperbolic.export.folders import export_written_aside
 
 
 def write(folder, text: str) -> None:
-    with folder_written_aside(folder, "mark") as aside:
+    with export_written_aside(folder, "mark") as aside:
         assert not any(aside.iterdir())
         (aside / "mark").write_text(text)
 

@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
+from hf_hyperbolic.evaluation.captions import evaluate_captions
 from hf_hyperbolic.hub.evaluations import find_evaluations
 from hf_hyperbolic.hub.run import TrainedModel
 
@@ -63,3 +65,28 @@ def test_a_model_not_chosen_on_it(which, split, data, run, evaluate):
 def test_a_named_folder_without_evaluation(run, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no evaluation"):
         find_evaluations(TrainedModel.find(run), [tmp_path])
+
+
+def test_figures_of_captions_stand_on_the_card_with_the_command_that_makes_them(run, evaluate, figures):
+    results, hierarchy, embeds = figures
+    texts = [f"image {number}" for number in range(hierarchy.num_images)]
+    said = np.random.default_rng(1).normal(size=(len(texts), embeds.shape[1])).astype(np.float32)
+    found, _ = evaluate_captions(embeds, hierarchy, texts, said, np.arange(len(texts)), 0.7, resamples=20)
+    main = results["hyperbolic angle"] | {"captions": found}
+    for captions, told in (("auto", "auto"), ("/home/somebody/captions_test.json", "CAPTIONS")):
+        folder = evaluate(
+            split=f"test-{told}", results=results | {"hyperbolic angle": main},
+            options={"run": str(run), "split": "test", "captions": captions},
+        )  # fmt: skip
+        ((evaluation,), _) = find_evaluations(TrainedModel.find(run), [folder])
+        assert evaluation.command.endswith(f"--split test --captions {told}")
+        rows = {row.name: row for row in evaluation.rows()}
+        for k in (1, 5, 10):
+            assert rows[f"Caption → its image, Image recall@{k}"].entry == found["beta"][f"images_recall@{k}"]
+            assert rows[f"Image → its captions, Caption recall@{k}"].entry == found["beta"][f"captions_recall@{k}"]
+
+
+def test_the_command_of_a_class_tree_names_it(run, evaluate):
+    folder = evaluate(options={"run": str(run), "split": "test", "ground": "tree", "class_hierarchy": "/home/x.json"})
+    ((evaluation,), _) = find_evaluations(TrainedModel.find(run), [folder])
+    assert evaluation.command.endswith("--ground tree --class_hierarchy TREE")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ from blocked_package import BLOCK_THE_PACKAGE
 
 from hf_hyperbolic import HyperbolicCLIPVisionModel, ImageEncoder, make_image_processor
 from hf_hyperbolic.cli.main import main
+from hf_hyperbolic.data.files import weights_digest
+from hf_hyperbolic.hub.evaluations import find_evaluations
 from hf_hyperbolic.hub.front_matter import CardFacts, default_license
+from hf_hyperbolic.hub.model_card import model_card
 from hf_hyperbolic.hub.push_model import push_model
 from hf_hyperbolic.hub.run import TrainedModel
 from hf_hyperbolic.hub.upload import Target
@@ -100,6 +104,32 @@ def test_captions_are_said_on_the_card_and_leave_the_license_open(with_words, hu
         assert "A caption is the parent of its image." in text
         assert yaml.safe_load(text.split("---\n")[1])["license"] == license
         assert b"somebody" not in files["text_arguments.json"]
+
+
+def test_a_tower_of_captions_alone_is_asked_by_what_it_learnt(with_words, hub):
+    file = with_words / TextArguments.FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"captions": "auto", "names": False}))
+    push_model(with_words, Target(NAME), CardFacts(NAME))
+    text = hub.files(NAME)["README.md"].decode()
+    assert "It has a text tower. A caption is the parent of its image.\n" in text
+    # names of classes, and parts, may be no words of captions
+    assert 'tokenizer(["a street"]' in text
+    assert "(words, scenes)[0].argsort(descending=True))  # which scene is it said of?\n```" in text
+    assert "which box is one?" not in text
+
+
+def test_the_card_says_which_model_of_the_run_was_given_words(with_words, evaluate):
+    file = with_words / TextArguments.FILE
+    for run, which, chosen in (("demo", "best", "best"), ("demo", "final", "final"), ("demo/final", "best", "final")):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"run": run, "which": which}))
+        model = TrainedModel.find(with_words)
+        folder = evaluate(split="val", weights=weights_digest(with_words))
+        found, _ = find_evaluations(model, [folder])
+        text = model_card(model, found, CardFacts(NAME))
+        assert ("chosen among its checkpoints on this very split" in text) == (chosen == "best")
+        assert ("best by the validation figure" in text) == (chosen == "best")
+        assert ("the model after the last step" in text) == (chosen == "final")
+        shutil.rmtree(folder)
 
 
 def test_the_license_is_known_of_what_is_from_scratch_alone():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hf_hyperbolic.evaluation.captions import evaluate_captions
 from hf_hyperbolic.evaluation.nodes import active_boxes
 from hf_hyperbolic.evaluation.text_to_image import evaluate_text_to_image
 from hf_hyperbolic.report import write_report
@@ -107,3 +108,27 @@ def test_the_report_has_it_where_the_model_has_words(split, results, names, tmp_
     for measure, figure in (("combined", "boxes_top_10"), ("distance", "scenes_average_precision")):
         assert f"{100 * by_name[measure][figure]['value']:.1f} %" in part
     assert "<b>door" not in part
+
+
+@pytest.mark.parametrize("with_names", [True, False])
+def test_captions_have_a_table_though_the_model_knows_no_name(with_names, split, results, names, tmp_path):
+    images = split.hierarchy.num_images
+    texts, owner = [f"image {number}" for number in range(images)], np.arange(images)
+    said = torch.randn(images, 6, generator=torch.Generator().manual_seed(2))
+    found, _ = evaluate_captions(
+        split.embeds, split.hierarchy, texts, said, owner, split.curvature, ["combined", "distance"], resamples=20
+    )
+    main = next(iter(results))
+    both = results | {main: results[main] | {"captions": found}}
+    shown = write_report(
+        tmp_path / "report.html", both, split.hierarchy, split.embeds, split.curvature, None, split.crop_of, {},
+        children_measure="combined", parents_measure="distance", name_embeds=names if with_names else None,
+    ).read_text()  # fmt: skip
+    part = re.search(r'<section id="words">.*?</section>', shown, flags=re.S).group()
+    assert "<h3>Captions</h3>" in part
+    assert ("Name → boxes" in part) == with_names
+    for measure, figure, head in (
+        ("combined", "images_recall@1", "Image recall@1"), ("distance", "captions_recall@5", "Caption recall@5"),
+    ):  # fmt: skip
+        assert f">{head}<" in part
+        assert f"{100 * found[measure][figure]['value']:.1f} %" in part

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hf_hyperbolic.data.read import read_source
 from hf_hyperbolic.data.scenes.captions import write_captions
 from hf_hyperbolic.retrieval import scores
 from hf_hyperbolic.training.arguments import TrainArguments
-from hf_hyperbolic.training.captions import SceneCaptions, caption_batch, load_captions, readable
+from hf_hyperbolic.training.captions import SceneCaptions, caption_batch, load_captions, readable, readable_by
 from hf_hyperbolic.training.class_phrases import word_tokenizer
 from hf_hyperbolic.training.text_arguments import TextArguments
 
@@ -69,6 +70,26 @@ def test_captions_that_the_tower_cannot_read_are_left_out():
     assert (len(kept.texts), line) == (3, "")
     with pytest.raises(ValueError, match="no caption can be read; left out of 5 captions: 5 with words"):
         readable(CAPTIONS, word_tokenizer(["zebra"]), 7)
+
+
+def test_all_systems_are_asked_by_the_captions_that_each_can_read():
+    def speaking(name, *known):
+        model = SimpleNamespace(config=SimpleNamespace(text_config=SimpleNamespace(max_position_embeddings=7)))
+        return SimpleNamespace(name=name, text=(model, word_tokenizer(known)))
+
+    systems = [
+        speaking("ours", "a red car", "two cars"), SimpleNamespace(name="CLIP's images", text=None),
+        speaking("theirs", "a car"),
+    ]  # fmt: skip
+    kept, lines = readable_by(CAPTIONS, systems)
+    assert kept.texts == ("a car", "a car")
+    assert lines == [
+        "captions: left out of 5 captions: 1 with words that the text tower does not know (ours)",
+        "captions: left out of 4 captions: 2 with words that the text tower does not know (theirs)",
+    ]
+    assert readable_by(CAPTIONS, systems[1:2]) == (CAPTIONS, [])
+    with pytest.raises(ValueError, match="mute: no caption can be read; left out of 4 captions: 4 with words"):
+        readable_by(CAPTIONS, [systems[0], speaking("mute", "zebra")])
 
 
 def test_batches_are_a_function_of_seed_and_step():
@@ -228,6 +249,8 @@ def test_evaluation_by_captions(fitted, whole_run, captioned, train, tmp_path):
         output, "--cpu", "true", script="evaluate.py",
     )  # fmt: skip
     assert "Captions: an image by its caption" in printed
+    assert "note: captions: 24 captions of 8 images, 0 images without one; left out nothing" in printed
+    assert "Caption recall@10" in (output / "report.html").read_text()
     results = json.loads((output / "results.json").read_text())["results"]
     having = [result for result in results.values() if "captions" in result]
     assert len(having) == 1

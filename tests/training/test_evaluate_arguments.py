@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from accelerate.state import AcceleratorState
 
 from hf_hyperbolic.evaluation import paired_difference
 from hf_hyperbolic.training.ground import read_ground
@@ -97,8 +98,11 @@ def test_a_checkpoint_of_unknown_training_needs_data(script, tmp_path):
 
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
     ResNetModel(config).save_pretrained(tmp_path / "net")
-    with pytest.raises(ValueError, match="name what to evaluate by --data"):
-        script.main(["--checkpoint", str(tmp_path / "net"), "--cpu", "true"])
+    try:
+        with pytest.raises(ValueError, match="name what to evaluate by --data"):
+            script.main(["--checkpoint", str(tmp_path / "net"), "--cpu", "true"])
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)  # tests after it in this process start anew
 
 
 def path_length(tree, one, other):

@@ -1,6 +1,7 @@
 """Systems of checkpoints that no run left: what they embed, how large they look, and what is refused."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from hf_hyperbolic.data.hierarchy import build_hierarchy
 from hf_hyperbolic.encoder import ImageEncoder
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.sources import Split
-from hf_hyperbolic.training.systems import pretrained, told_apart
+from hf_hyperbolic.training.systems import System, pretrained, told_apart
+from hf_hyperbolic.training.text_arguments import TextArguments
 
 VIT = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32,
@@ -210,3 +212,18 @@ def test_what_is_no_vision_checkpoint_is_named(tmp_path, monkeypatch):
     (tmp_path / "odd" / "config.json").write_text(json.dumps({"model_type": "no-such-model"}))
     with pytest.raises(ValueError, match="no-such-model"):
         pretrained(str(tmp_path / "odd"))
+
+
+def test_the_best_of_a_run_is_known_with_words_added_too(tmp_path):
+    def system(folder, told=None):
+        folder.mkdir(parents=True, exist_ok=True)
+        if told:
+            (folder / TextArguments.FILE).write_text(json.dumps(asdict(TextArguments(**told))))
+        return System("ours", None, None, TrainArguments(), {}, folder=folder)
+
+    assert system(tmp_path / "best").chosen
+    assert not system(tmp_path / "final").chosen
+    assert not System("ours", None, None, TrainArguments(), {}).chosen
+    assert system(tmp_path / "one", {"run": "outputs/demo"}).chosen
+    assert not system(tmp_path / "two", {"run": "outputs/demo", "which": "final"}).chosen
+    assert not system(tmp_path / "three", {"run": "outputs/demo/final"}).chosen
