@@ -6,6 +6,8 @@ forward pass and few passes over memory; what autograd would keep and do is seve
 contrastive loss spends its time on.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -48,6 +50,20 @@ def versine_of_units(x_unit: Tensor, y_unit: Tensor) -> Tensor:
         return torch.addmm(x_unit.new_ones(()), x_unit, y_unit.T, alpha=-1)
 
 
+def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A `forward` or `backward` whose last argument is a tensor, in the precision of what it is given.
+
+    Products in bfloat16 would be as far off as the differences that a loss looks at.
+    """
+
+    @wraps(function)
+    def run(*args: Any) -> Any:
+        with torch.autocast(args[-1].device.type, enabled=False):
+            return function(*args)
+
+    return run
+
+
 class _Angle(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -59,11 +75,13 @@ class _Angle(torch.autograd.Function):
         return torch.atan2(sine, along, out=sine)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         x_unit, start, slope, lean, y_unit, pull, versine = ctx.saved_tensors
         needs = ctx.needs_input_grad
         if torch.is_grad_enabled():  # a derivative of this one is wanted (`create_graph`): autograd knows it
-            inputs = ctx.saved_tensors[:-1]
+            # views, as one tensor in two places is to have a gradient for each, not that of both for each
+            inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors[:-1]]
             sought = [tensor for tensor, needed in zip(inputs, needs, strict=True) if needed]
             found = iter(torch.autograd.grad(_plainly(*inputs), sought, upstream, create_graph=True))
             return tuple(next(found) if needed else None for needed in needs)

@@ -72,6 +72,18 @@ def test_at_the_floor_the_gradient_of_the_sine_is_zero():
     torch.testing.assert_close([x.grad, y.grad], list(expected))
 
 
+def test_one_set_of_factors_in_both_places_has_one_gradient_with_a_graph_or_without():
+    """As in a loss over one batch: directions stand on both sides, and each has its own share of their gradient."""
+    leaves = factors(5, torch.manual_seed(4))
+    upstream = torch.randn(5, 5, dtype=torch.float64, generator=torch.manual_seed(5)).fill_diagonal_(0)
+    plain, with_graph, expected = (
+        torch.autograd.grad(angle(leaves, leaves), list(leaves), upstream, create_graph=create_graph)
+        for angle, create_graph in ((angle_of_factors, False), (angle_of_factors, True), (by_autograd, False))
+    )
+    torch.testing.assert_close(plain, expected)
+    torch.testing.assert_close(with_graph, expected)
+
+
 @pytest.mark.parametrize("learnt", [True, False])
 def test_second_derivatives_are_those_of_finite_differences(learnt):
     generator = torch.manual_seed(3)
@@ -87,3 +99,12 @@ def test_nothing_of_a_pair_is_kept_but_one_matrix():
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
         lorentz.pairwise_exterior_angle(x, y, 1.0)
     assert len({tensor.data_ptr() for tensor in kept if tensor.numel() == 3000}) == 1
+
+
+def test_a_backward_pass_within_autocast_is_in_full_precision():
+    found = []
+    for cast in (False, True):
+        leaves = factors(6, torch.manual_seed(6), torch.float32)
+        with torch.autocast("cpu", torch.bfloat16, enabled=cast):
+            found.append(torch.autograd.grad(angle_of_factors(leaves, leaves).sum(), list(leaves)))
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hf_hyperbolic.losses.info_nce import LossOutput, PairMasks, Positives, check_own_weight
+from hf_hyperbolic.pairwise_angle import without_autocast
 
 if TYPE_CHECKING:  # losses need its blocks, not the readers behind them
     from hf_hyperbolic.data.relations import SparseRelations
@@ -79,17 +80,21 @@ def tiled_info_nce(
     Args:
         scores: of the pairs.
         masks: relations among the nodes.
-        temperature: tau, positive.
+        temperature: tau, positive; of a tensor one element.
         own_weight: see `bidirectional_info_nce`.
         where: see `multi_positive_info_nce`.
         tile: at most so many rows are held at a time; 0 to keep the scores of all pairs.
 
     Raises:
-        ValueError: `tile` is negative, or `own_weight` lies outside [0, 1].
+        ValueError: `tile` is negative, `own_weight` lies outside [0, 1], or `temperature` has several elements.
     """
     if tile < 0:
         raise ValueError(f"a tile needs at least 1 row, got {tile}")
     check_own_weight(own_weight)
+    if isinstance(temperature, Tensor):
+        if temperature.numel() != 1:
+            raise ValueError(f"temperature must be one number, got a tensor of shape {tuple(temperature.shape)}")
+        temperature = temperature.reshape(()).to(scores.nodes[0].dtype)
     down, up = _Loss.apply(_Work(scores, masks, own_weight, where, tile), temperature, *scores.nodes)
     return LossOutput(loss=down + up, parent_to_child=down, child_to_parent=up)
 
@@ -159,14 +164,14 @@ class _Work:
         self.count = len(scores.nodes[0])
         self.shares = [share for share, weight in (("all", 1 - own_weight), ("own", own_weight)) if weight]
         self.weights = [weight for weight in (1 - own_weight, own_weight) if weight]
-        self.keeps = not tile
+        self.keeps = not tile and torch.is_grad_enabled()
         pairs = _PAIRS_OF_TILE.get(scores.nodes[0].device.type, _PAIRS_ELSEWHERE)
         self.rows = max(_FEWEST_ROWS, pairs // max(1, self.count * len(self.shares)))
         if tile:
             self.rows = min(self.rows, tile)
 
     def tiles(self) -> Iterator[slice]:
-        for start in range(0, self.count, self.rows):
+        for start in range(0, max(1, self.count), self.rows):  # of no node one, empty
             yield slice(start, min(start + self.rows, self.count))
 
     def pairs(self, rows: slice) -> tuple[_Shares, _Shares | None]:
@@ -201,6 +206,7 @@ class _Loss(torch.autograd.Function):
     """(down, up), 0-d each, of a `_Work`, a temperature and the nodes."""
 
     @staticmethod
+    @without_autocast
     def forward(ctx: Any, work: _Work, temperature: Tensor | float, *nodes: Tensor) -> tuple[Tensor, Tensor]:
         factor = work.scores.sign / temperature
         keeps = work.keeps and any(ctx.needs_input_grad)
@@ -230,6 +236,7 @@ class _Loss(torch.autograd.Function):
         return down.value(work.weights), up.value(work.weights)
 
     @staticmethod
+    @without_autocast
     def backward(ctx: Any, of_down: Tensor, of_up: Tensor) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError(
@@ -241,6 +248,7 @@ class _Loss(torch.autograd.Function):
         temperature = ctx.temperature if tau is None else tau
         factor = work.scores.sign / temperature
         down, up = ctx.sums
+        kept, ctx.kept = ctx.kept, []  # used up: with retain_graph another backward pass computes each tile once more
         gradients = [torch.zeros_like(node) for node in nodes]
         of_temperature = torch.zeros_like(of_down)
         scales = [
@@ -248,9 +256,9 @@ class _Loss(torch.autograd.Function):
             for of, sums in ((of_down, down), (of_up, up))
         ]
         for number, rows in enumerate(work.tiles()):
-            if ctx.kept:
-                found, leaves, mine, reverse = ctx.kept[number]
-                ctx.kept[number] = None  # its memory is free once this tile is done
+            if kept:
+                found, leaves, mine, reverse = kept[number]
+                kept[number] = None  # its memory is free once this tile is done
                 logits = found.detach()
             else:
                 found, leaves = work.score(rows, tuple(nodes))

@@ -66,3 +66,12 @@ class FineTuningArguments(RunArguments):
                 f"--{given} trains nothing of the backbone: it does not go with --freeze_layers, --lora_rank or "
                 "--layer_decay"
             )
+        if self.freeze_backbone and self.gradient_checkpointing:
+            raise ValueError(
+                "--gradient_checkpointing has nothing to compute again where all of the backbone is frozen"
+            )
+        if self.cache_features and self.torch_compile:
+            raise ValueError(
+                "--torch_compile compiles the backbone, which --cache_features runs once over each crop, or not at all "
+                "where features are at hand"
+            )

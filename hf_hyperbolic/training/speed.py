@@ -26,8 +26,10 @@ def speed_up(backbone: PreTrainedModel, args: RunArguments) -> list[str]:
                 f"--gradient_checkpointing: {type(backbone).__name__} has no blocks that transformers could recompute; "
                 "--micro_batch_size lowers the memory of any backbone"
             )
+        # so named from transformers 5.23 on
+        enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
         # the reentrant kind gives frozen lower blocks no gradient to pass on
-        backbone.activation_checkpointing_enable({"use_reentrant": False})
+        enable({"use_reentrant": False})
         said.append("activations of the backbone's blocks are computed once more in the backward pass")
     if args.torch_compile:
         backbone.compile()

@@ -59,6 +59,7 @@ def training_arguments(settings: TrainArguments, **others: Any) -> TrainingArgum
         "fp16": precision == "fp16",
         "use_cpu": settings.cpu,
         "dataloader_num_workers": settings.num_workers,
+        "ddp_timeout": settings.process_timeout,
         # the loss uses temperature and proxies, which the model's forward pass does not: they are no unused parameters
         "ddp_find_unused_parameters": False,
         "report_to": "none",
@@ -144,11 +145,13 @@ class HierarchyTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """In order, and not shared out once more: an item is this process's part of its step already."""
+        workers = self.args.dataloader_num_workers
         return DataLoader(
             self.train_dataset,  # type: ignore[arg-type]
             batch_size=1,
             collate_fn=only_batch,
-            num_workers=self.args.dataloader_num_workers,
+            num_workers=workers,
+            timeout=self.settings.worker_timeout if workers else 0,
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
             generator=torch.Generator(),  # draws nothing from the global one, which dropout draws from
         )

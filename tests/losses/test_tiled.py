@@ -1,5 +1,8 @@
 """The losses over tiles against autograd of the dense formula: value, gradients, and what is held of the pairs."""
 
+import gc
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -176,13 +179,113 @@ def test_no_matrix_of_all_pairs_is_made_forward_or_backward(kind):
     assert n * tile <= sizes[tile] <= 2 * n * tile, sizes  # of a tile the pairs of both shares
 
 
-def test_tiles_keep_nothing_of_a_tile_until_backward():
-    n, tile, kept = 64, 16, []
-    relations = random_relations(n, 0, images=20)
+def numbers_in_new_tensors(compute):
+    """Of every tensor that is there after `compute()` and was not before, however it is held; what it gives stays."""
+    gc.collect()
+    before = {id(one) for one in gc.get_objects() if issubclass(type(one), torch.Tensor)}
+    result = compute()
+    gc.collect()
+    found = [one.numel() for one in gc.get_objects() if issubclass(type(one), torch.Tensor) and id(one) not in before]
+    return result, found
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_tiles_keep_nothing_of_a_tile_until_backward(kind):
+    n, tile = 64, 16
     embeds = torch.randn(n, 4, generator=torch.manual_seed(0)).requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
-        loss_of("lorentz beta", embeds, TiledMasks(relations), 1.0, 0.1, 0.75, tile=tile)
-    assert max(kept, default=0) < n * tile
+    masks = TiledMasks(random_relations(n, 0, images=20))
+    largest = {}
+    for rows in (0, tile):
+        loss, sizes = numbers_in_new_tensors(lambda rows=rows: loss_of(kind, embeds, masks, 1.0, 0.1, 0.75, tile=rows))
+        largest[rows] = max(sizes)
+        del loss
+    assert largest[0] >= n * n, "the dense loss keeps its scores: otherwise this would be vacuous"
+    assert largest[tile] < n * tile
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("tile", [0, 5])
+def test_without_gradients_its_value_is_the_same_though_the_temperature_is_learnt(without, tile):
+    embeds, temperature = torch.randn(13, 4, generator=torch.manual_seed(3)), torch.nn.Parameter(torch.tensor(0.1))
+    masks = TiledMasks(random_relations(13, 3))
+    expected = angle_loss(embeds, masks, 1.0, temperature, tile=tile).loss
+    with without():
+        found = angle_loss(embeds, masks, 1.0, temperature, tile=tile).loss
+    assert not found.requires_grad
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("tile", [0, 5])
+def test_with_its_graph_retained_it_can_be_gone_through_again(kind, tile):
+    embeds = torch.randn(13, 4, dtype=torch.float64, generator=torch.manual_seed(3)).requires_grad_()
+    found = loss_of(kind, embeds, TiledMasks(random_relations(13, 3)), 1.0, 0.1, 0.5, tile=tile)
+    (whole,) = torch.autograd.grad(found.loss, embeds, retain_graph=True)
+    (again,) = torch.autograd.grad(found.loss, embeds, retain_graph=True)
+    torch.testing.assert_close(again, whole)
+    ways = [
+        torch.autograd.grad(way, embeds, retain_graph=True)[0] for way in (found.parent_to_child, found.child_to_parent)
+    ]
+    torch.testing.assert_close(ways[0] + ways[1], whole)
+    torch.autograd.grad(found.loss, embeds)
+    with pytest.raises(RuntimeError, match="a second time"):
+        torch.autograd.grad(found.loss, embeds)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("tile", [0, 5])
+@pytest.mark.parametrize("backward_too", [False, True])
+def test_within_autocast_it_is_in_full_precision(kind, tile, backward_too):
+    embeds = torch.randn(13, 4, generator=torch.manual_seed(3)).requires_grad_()
+    masks = TiledMasks(random_relations(13, 3))
+    expected = loss_of(kind, embeds, masks, 1.0, 0.1, 0.5, tile=tile).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss_of(kind, embeds, masks, 1.0, 0.1, 0.5, tile=tile).loss
+        assert (embeds @ embeds.T).dtype == torch.bfloat16, "otherwise this would be vacuous"
+    assert torch.equal(found, expected)
+    with torch.autocast("cpu", torch.bfloat16, enabled=backward_too):
+        (gradient,) = torch.autograd.grad(found, embeds)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, embeds)[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_temperature_is_one_number_in_any_form(shape, dtype):
+    embeds = torch.randn(13, 4, generator=torch.manual_seed(3))
+    masks = TiledMasks(random_relations(13, 3))
+    temperature = torch.full(shape, 0.07, dtype=dtype, requires_grad=True)
+    plain = torch.tensor(temperature.item(), requires_grad=True)
+    found, expected = (cosine_loss(embeds, masks, tau).loss for tau in (temperature, plain))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    (gradient,), (wanted,) = torch.autograd.grad(found, temperature), torch.autograd.grad(expected, plain)
+    assert (gradient.shape, gradient.dtype) == (shape, dtype)
+    torch.testing.assert_close(
+        gradient.float().reshape(()), wanted, rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("tile", [0, 2])
+def test_of_no_node_the_loss_is_zero(kind, tile):
+    embeds = torch.zeros(0, 4, requires_grad=True)
+    nothing = torch.zeros(0, 0, dtype=torch.bool)
+    found = loss_of(kind, embeds, PairMasks(nothing, nothing, nothing), 1.0, 0.1, 0.5, tile=tile).loss
+    found.backward()
+    assert found.item() == 0
+    assert embeds.grad.shape == (0, 4)
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_loss_that_was_scaled_for_fp16_has_the_gradient_scaled(kind, where):
+    embeds = torch.randn(13, 4, generator=torch.manual_seed(3)).requires_grad_()
+    loss = loss_of(kind, embeds, TiledMasks(random_relations(13, 3)), 1.0, 0.07, 0.5, where).loss
+    (plain,) = torch.autograd.grad(loss, embeds, retain_graph=True)
+    (scaled,) = torch.autograd.grad(loss * 2.0**16, embeds, retain_graph=True)
+    assert plain.abs().max() > 0
+    torch.testing.assert_close(scaled / 2.0**16, plain, rtol=1e-4, atol=1e-7)
+    # what tells a scaler to skip the step
+    assert not torch.autograd.grad(loss * math.inf, embeds)[0].isfinite().any()
 
 
 def test_without_any_pair_the_loss_is_zero_and_carries_a_gradient():
@@ -201,9 +304,11 @@ def test_a_second_derivative_is_refused():
         torch.autograd.grad(loss, embeds, create_graph=True)
 
 
-def test_bad_tiles_and_weights_are_refused():
+def test_bad_tiles_weights_and_temperatures_are_refused():
     masks = TiledMasks(random_relations(4, 0))
     with pytest.raises(ValueError, match="at least 1 row"):
         angle_loss(torch.ones(4, 2), masks, 1.0, 0.1, tile=-1)
     with pytest.raises(ValueError, match="own_weight must lie"):
         cosine_loss(torch.ones(4, 2), masks, 0.1, own_weight=1.5, tile=2)
+    with pytest.raises(ValueError, match=r"temperature must be one number, got a tensor of shape \(4, 1\)"):
+        cosine_loss(torch.ones(4, 2), masks, torch.full((4, 1), 0.1))

@@ -5,7 +5,14 @@ from hf_hyperbolic.training.fine_tuning import check_sharded
 
 
 @pytest.mark.parametrize(
-    "settings", [{"lora_rank": 2}, {"ema_decay": 0.9}, {"cache_features": True, "flip": False}, {"text_weight": 1.0}]
+    "settings",
+    [
+        {"lora_rank": 2},
+        {"ema_decay": 0.9},
+        {"cache_features": True, "flip": False},
+        {"text_weight": 1.0},
+        {"torch_compile": True},
+    ],
 )
 def test_what_needs_all_weights_in_one_process_is_refused_where_they_are_shared_out(settings):
     (name, *_), args = settings, TrainArguments(**settings)

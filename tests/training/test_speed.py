@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,10 +88,17 @@ def test_a_backbone_without_blocks_to_recompute_is_named():
         speed_up(model.backbone, TrainArguments(gradient_checkpointing=True))
 
 
+def test_before_transformers_5_23_it_was_called_otherwise():
+    told = []
+    backbone = SimpleNamespace(supports_gradient_checkpointing=True, gradient_checkpointing_enable=told.append)
+    speed_up(backbone, TrainArguments(gradient_checkpointing=True))
+    assert told == [{"use_reentrant": False}]
+
+
 def test_without_being_asked_it_does_nothing():
     model = vit()
     assert speed_up(model.backbone, TrainArguments()) == []
-    assert not model.backbone.is_activation_checkpointing
+    assert not any(getattr(module, "gradient_checkpointing", False) for module in model.backbone.modules())
     assert model.backbone._compiled_call_impl is None
 
 
@@ -115,9 +123,16 @@ def test_a_compiled_backbone_gives_the_gradient_and_leaves_names_and_copies_alon
 
 
 def test_adamw_steps_as_torch_has_it():
-    groups = [{"params": [torch.nn.Parameter(torch.ones(3))], "weight_decay": 0.1}]
-    optimizer = adamw(groups, torch.device("cpu"), lr=0.1, betas=(0.8, 0.9))
-    assert optimizer.defaults["betas"] == (0.8, 0.9)
+    found = []
+    for make in (adamw, lambda groups, _, **settings: torch.optim.AdamW(groups, **settings)):
+        parameter = torch.nn.Parameter(torch.linspace(-1, 1, 5))
+        optimizer = make([{"params": [parameter], "weight_decay": 0.1}], "cpu", lr=0.1, betas=(0.8, 0.9))
+        for _ in range(3):
+            optimizer.zero_grad()
+            parameter.pow(3).sum().backward()
+            optimizer.step()
+        found.append(parameter.detach())
+    assert torch.equal(*found)
     assert not optimizer.defaults["fused"]
 
 

@@ -123,6 +123,16 @@ def test_what_the_loop_alone_does_is_named(parts, asked, named):
         HierarchyTrainer(model, settings, args, train, None, processor)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_it_waits_for_workers_and_processes_as_long_as_it_is_told(parts, workers):
+    model, settings, train, processor = parts
+    settings = replace(settings, num_workers=workers, worker_timeout=7, process_timeout=90)
+    args = training_arguments(settings, eval_strategy="no", save_strategy="no")
+    loader = HierarchyTrainer(model, settings, args, train, None, processor).get_train_dataloader()
+    assert (loader.num_workers, loader.timeout) == (workers, 7 if workers else 0)
+    assert args.ddp_timeout == 90
+
+
 def test_there_is_no_evaluation_without_a_split(parts):
     model, settings, train, processor = parts
     settings.proxy_weight = 0.0
