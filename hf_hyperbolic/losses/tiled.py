@@ -210,8 +210,12 @@ class _Loss(torch.autograd.Function):
     def forward(ctx: Any, work: _Work, temperature: Tensor | float, *nodes: Tensor) -> tuple[Tensor, Tensor]:
         factor = work.scores.sign / temperature
         keeps = work.keeps and any(ctx.needs_input_grad)
-        kept, of_rows, of_columns = [], [], []
-        for rows in work.tiles():
+        directed = work.scores.upward == "reverse"
+        tiles, kept = list(work.tiles()), []
+        # made before the first tile: what is left of each, where its large tensors were, would leave no room for others
+        below = nodes[0].new_empty(3, len(work.shares), work.count)
+        beside = nodes[0].new_empty(1 if directed else len(tiles), *below.shape)
+        for number, rows in enumerate(tiles):
             if keeps:
                 found, leaves = work.score(rows, nodes)
             else:
@@ -219,16 +223,13 @@ class _Loss(torch.autograd.Function):
             logits = found.detach().mul_(factor)
             mine, reverse = work.pairs(rows)
             if reverse is None:
-                below, beside = _over(logits, mine, work.where, (2, 1))
+                _over(logits, mine, work.where, {2: below[..., rows], 1: beside[number]})
             else:
-                (below,) = _over(logits, mine, work.where, (2,))
-                (beside,) = _over(logits.neg(), reverse, work.where, (2,))
-            of_rows.append(below)
-            of_columns.append(beside)
+                _over(logits, mine, work.where, {2: below[..., rows]})
+                _over(logits.neg(), reverse, work.where, {2: beside[0, ..., rows]})
             if keeps:
                 kept.append((found, leaves, mine, reverse))
-        down = _whole(of_rows, True, work.where)
-        up = _whole(of_columns, work.scores.upward == "reverse", work.where)
+        down, up = (_Sums.of(one[0], one[1], one[2], work.where) for one in (below, _whole(beside, work.where)))
         ctx.work, ctx.kept, ctx.sums = work, kept, (down, up)
         tau = temperature if isinstance(temperature, Tensor) else None
         ctx.save_for_backward(tau, *nodes)
@@ -280,37 +281,27 @@ class _Loss(torch.autograd.Function):
         return None, of_temperature if ctx.needs_input_grad[1] else None, *gradients
 
 
-def _over(logits: Tensor, shares: _Shares, where: Positives, dims: tuple[int, ...]) -> list[Tensor]:
-    """For each of `dims`, (3, S, r) of rows, with 2, or (3, S, N) of columns in part, with 1.
+def _over(logits: Tensor, shares: _Shares, where: Positives, into: dict[int, Tensor]) -> None:
+    """Of rows, over dimension 2 `into` (3, S, r), and of columns in part, over 1 into (3, S, N).
 
     The log of the sum over candidates, what the positives give, and their number.
     """
     among = logits.masked_fill(shares.left_out, -math.inf)
     inside = where == "inside"
     given = logits.masked_fill(~shares.positives, -math.inf) if inside else logits * shares.positives
-    return [
-        torch.stack(
-            [
-                among.logsumexp(dim),
-                given.logsumexp(dim) if inside else given.sum(dim),
-                shares.positives.sum(dim).to(logits.dtype),
-            ]
-        )
-        for dim in dims
-    ]
+    for dim, place in into.items():
+        place[0] = among.logsumexp(dim)
+        place[1] = given.logsumexp(dim) if inside else given.sum(dim)
+        place[2] = shares.positives.sum(dim)
 
 
-def _whole(tiles: list[Tensor], of_rows: bool, where: Positives) -> _Sums:
-    """What (3, S, r) of rows or (3, S, N) of columns of every tile come to."""
-    if of_rows:
-        among, given, positives = torch.cat(tiles, dim=2)
-    elif len(tiles) == 1:
-        among, given, positives = tiles[0]
-    else:
-        stacked = torch.stack(tiles)
-        among, positives = stacked[:, 0].logsumexp(0), stacked[:, 2].sum(0)
-        given = stacked[:, 1].sum(0) if where == "outside" else stacked[:, 1].logsumexp(0)
-    return _Sums.of(among, given, positives, where)
+def _whole(tiles: Tensor, where: Positives) -> Tensor:
+    """(3, S, N) that (T, 3, S, N) of T tiles come to."""
+    if len(tiles) == 1:
+        return tiles[0]
+    among, given, positives = tiles.unbind(1)
+    given = given.logsumexp(0) if where == "inside" else given.sum(0)
+    return torch.stack([among.logsumexp(0), given, positives.sum(0)])
 
 
 def _gradient(logits: Tensor, shares: _Shares, anchors: list[tuple[_Sums, Tensor]], where: Positives) -> Tensor:

@@ -1,7 +1,12 @@
 """The losses over tiles against autograd of the dense formula: value, gradients, and what is held of the pairs."""
 
 import gc
+import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +206,19 @@ def test_tiles_keep_nothing_of_a_tile_until_backward(kind):
         del loss
     assert largest[0] >= n * n, "the dense loss keeps its scores: otherwise this would be vacuous"
     assert largest[tile] < n * tile
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a resident set is told otherwise elsewhere")
+def test_what_a_tile_leaves_does_not_keep_its_memory_from_the_next():
+    """Small tensors that stay where large ones were made a process grow by several such matrices."""
+    count = 8192
+    script = Path(__file__).parents[2] / "benchmarks" / "loss_kernel.py"
+    command = [sys.executable, script, "--sizes", str(count), "--forms", "tiled", "--steps", "1", "--cpu", "--alone"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[1])}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["peak"] < 4 * count**2 / 2**20, "MiB of one matrix of all pairs"
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
