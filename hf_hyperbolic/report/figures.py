@@ -209,8 +209,10 @@ def _panel(title: str) -> tuple[Figure, Axes]:
 def _validation(lines: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure, axes = _panel("Validation figures")
     for index, (name, (steps, values)) in enumerate(lines.items()):
+        again = index >= len(SYSTEM_COLOURS)  # a colour that stands for an earlier line too
         axes.plot(
-            steps, values, marker="o", markersize=4, linewidth=1.8, label=name,
+            steps, values, marker="s" if again else "o", markersize=5 if again else 4, linewidth=1.8, label=name,
+            markerfacecolor=PAPER if again else None,
             color=SYSTEM_COLOURS[index % len(SYSTEM_COLOURS)], linestyle=SYSTEM_DASHES[index % len(SYSTEM_DASHES)],
         )  # fmt: skip
     low, high = axes.get_ylim()
