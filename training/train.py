@@ -154,6 +154,11 @@ def main(argv: list[str] | None = None) -> None:
         progress, position = checkpoints.restore(accelerator, output)
         if position is not None:
             feed.resume(position)
+        if progress.step > args.max_steps:
+            raise SystemExit(
+                f"the newest checkpoint of {output} is of step {progress.step}, beyond --max_steps {args.max_steps}: ask "
+                "for as many steps or more, or train anew in another --output_dir"
+            )
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
     if accelerator.is_main_process:
@@ -286,7 +291,8 @@ def main(argv: list[str] | None = None) -> None:
     finished_model = whole()
     if accelerator.is_main_process:
         save_model(finished_model, args, processor, output / "final", class_names)
-        print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure, {progress.best:.4f})")
+        best = f", {output / 'best'} (best validation figure, {progress.best:.4f})" if progress.best_step >= 0 else ""
+        print(f"done: {output / 'final'} (last step){best}")
     # a process that takes the group down while another still uses it can leave that one waiting
     accelerator.wait_for_everyone()
     accelerator.end_training()

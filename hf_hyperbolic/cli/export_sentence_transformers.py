@@ -1,7 +1,6 @@
 """`export sentence-transformers`: a checkpoint as a folder that `SentenceTransformer` loads."""
 
 import argparse
-import shlex
 import sys
 
 
@@ -36,5 +35,5 @@ def run(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     print(f"wrote {options.output}; similarity by {encoder.measures[options.direction]}, {options.direction}")
     print(f"  against the checkpoint, random images, {found}")
-    print(f"load it: SentenceTransformer({shlex.quote(str(options.output))}, trust_remote_code=True)")
+    print(f"load it: SentenceTransformer({str(options.output)!r}, trust_remote_code=True)")
     return 0

@@ -161,7 +161,9 @@ def read_source(
         raise FileNotFoundError(_nothing(source, split, chosen))
     if len(found) > 1:
         several = "; ".join(f"{entry.name}: {next(iter(found.values()))}{_of(found)}" for entry, found in found)
-        raise ValueError(f"{source} can be read in several ways: choose one by format or split ({several})")
+        raise ValueError(
+            f"{source} can be read in several ways: choose one by format (--format) or split (--split): {several}"
+        )
     entry, arguments = found[0]
     if image_folder is not None:
         if "image_folder" not in entry.takes:

@@ -209,6 +209,14 @@ def test_resuming_with_another_model_is_refused(data, whole_run, train, small):
     assert "projection_dim was 16, now 32" in printed
 
 
+def test_a_checkpoint_beyond_the_steps_asked_for_is_named(data, whole_run, train, small):
+    printed = train(
+        "--data", data, "--output_dir", whole_run, *small, "--resume", "true", "--max_steps", "4", succeeds=False
+    )
+    assert "is of step 8, beyond --max_steps 4" in printed
+    assert "done:" not in printed
+
+
 def test_resuming_takes_the_new_learning_rate(data, train, small, tmp_path):
     run = tmp_path / "run"
     train("--data", data, "--output_dir", run, *small, "--max_steps", "2")
