@@ -156,8 +156,8 @@ def main(argv: list[str] | None = None) -> None:
             feed.resume(position)
         if progress.step > args.max_steps:
             raise SystemExit(
-                f"the newest checkpoint of {output} is of step {progress.step}, beyond --max_steps {args.max_steps}: ask "
-                "for as many steps or more, or train anew in another --output_dir"
+                f"the newest checkpoint of {output} is of step {progress.step}, beyond --max_steps {args.max_steps}: "
+                "ask for as many steps or more, or train anew in another --output_dir"
             )
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
