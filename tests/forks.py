@@ -5,11 +5,13 @@ sets of strings is shared; who would see whether a run depends on it starts one 
 """
 
 import atexit
+import faulthandler
 import io
 import multiprocessing
 import os
 import random
 import runpy
+import signal
 import socket
 import sys
 import time
@@ -48,6 +50,10 @@ def wait(runs: list[Run], seconds: float = 240) -> list[int]:
         for run in runs:
             run.process.join(max(0.0, deadline - time.monotonic()))
         statuses = [run.process.exitcode for run in runs]
+        for run in runs:
+            if run.process.exitcode is None and run.process.pid is not None:
+                os.kill(run.process.pid, signal.SIGUSR1)  # it says where it stands
+                time.sleep(1)
         assert None not in statuses, "\n".join(f"exit status {run.process.exitcode}: {run.printed()}" for run in runs)
         return statuses
     finally:
@@ -123,6 +129,7 @@ def _main(function: Callable, arguments: tuple, log: Path, environment: dict[str
         os.dup2(file.fileno(), 2)
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(line_buffering=True)
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     try:
         function(*arguments)
     finally:

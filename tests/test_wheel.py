@@ -138,6 +138,7 @@ print(evaluate.load("hier_ot").compute(predictions=[[1, 0, 0]], references=[[0, 
         "euclidean",
         "lorentz",
         "modeling_hyperbolic_clip",
+        "pairwise_angle",
         "vision_backbone",
     )
     assert code.split() == [f"{name}.py" for name in travelling]
