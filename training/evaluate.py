@@ -38,6 +38,7 @@ from hf_hyperbolic.training.class_phrases import called_alike, number_phrases
 from hf_hyperbolic.training.evaluate_arguments import EvaluateArguments
 from hf_hyperbolic.training.ground import read_ground
 from hf_hyperbolic.training.output_names import file_names
+from hf_hyperbolic.training.processes import end_processes
 from hf_hyperbolic.training.sources import Split, class_frequencies_for, load_split, same_data
 from hf_hyperbolic.training.support import load_support
 from hf_hyperbolic.training.systems import System, is_run, pretrained, told_apart, trained, untrained
@@ -192,8 +193,7 @@ def main(argv: list[str] | None = None) -> None:
             f"evaluated in {time.time() - started:.0f} s; report: {output / 'report.html'}; figures: "
             f"{output / 'results.json'}"
         )
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_processes(accelerator)
 
 
 def write(

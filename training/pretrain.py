@@ -38,7 +38,7 @@ from hf_hyperbolic.training.pretraining import (
     overlapping,
     two_views,
 )
-from hf_hyperbolic.training.processes import make_accelerator
+from hf_hyperbolic.training.processes import end_processes, make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
 from hf_hyperbolic.training.speed import adamw, speed_up
@@ -196,9 +196,7 @@ def main(argv: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         save_backbone(model.backbone, args, processor, output / "backbone")
         print(f"done: start training with --backbone {output / 'backbone'}")
-    # a process that takes the group down while another still uses it can leave that one waiting
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_processes(accelerator)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
-from hf_hyperbolic.training.processes import make_accelerator
+from hf_hyperbolic.training.processes import end_processes, make_accelerator
 from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sharding import Sharding
 from hf_hyperbolic.training.sources import check_two_splits, load_split
@@ -293,9 +293,7 @@ def main(argv: list[str] | None = None) -> None:
         save_model(finished_model, args, processor, output / "final", class_names)
         best = f", {output / 'best'} (best validation figure, {progress.best:.4f})" if progress.best_step >= 0 else ""
         print(f"done: {output / 'final'} (last step){best}")
-    # a process that takes the group down while another still uses it can leave that one waiting
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_processes(accelerator)
 
 
 if __name__ == "__main__":

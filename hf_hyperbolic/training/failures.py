@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from hf_hyperbolic.data.files import replace_folder
 from hf_hyperbolic.training import workers
 from hf_hyperbolic.training.jobs import STOPPED
+from hf_hyperbolic.training.processes import end_processes
 
 _GO_ON = "go on from the last checkpoint with --resume true"
 P = ParamSpec("P")
@@ -86,8 +87,7 @@ def end_stopped(accelerator: Accelerator, step: int) -> NoReturn:
     Raises:
         SystemExit: with `STOPPED`.
     """
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_processes(accelerator)
     if accelerator.is_main_process:
         print(f"stopped at step {step} as asked; go on with --resume true", file=sys.stderr, flush=True)
     raise SystemExit(STOPPED)

@@ -2,11 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from hf_hyperbolic.training.run_arguments import RunArguments
+
+_ENDED: list[Any] = []
+
+
+def end_processes(accelerator: Accelerator) -> None:
+    """The end of a run's work in common: trackers are closed and the group of processes is left. All must call it.
+
+    A process that left while another still uses the group could leave that one waiting, so they wait for each other.
+    """
+    accelerator.wait_for_everyone()
+    if dist.is_available() and dist.is_initialized():
+        # A model that DDP wraps holds the group too. Were it the last to do so, it would take the group's threads down
+        # without letting go of the interpreter, for which one of them may be waiting: the process would never end.
+        _ENDED.append(dist.group.WORLD)
+    accelerator.end_training()
 
 
 def make_accelerator(args: RunArguments, precision: str, trackers: Sequence[str] = ("tensorboard",)) -> Accelerator:
