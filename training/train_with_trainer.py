@@ -14,7 +14,7 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.fine_tuning import restrict_training
@@ -46,10 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         settings.save(output)
         best = trainer.state.best_model_checkpoint
         if best is not None and Path(best).exists():
-            aside = output / "writing-best"
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.copytree(best, aside, ignore=shutil.ignore_patterns(*STATE))
-            replace_folder(aside, output / "best")
+            with folder_written_aside(output / "best") as aside:
+                shutil.copytree(best, aside, ignore=shutil.ignore_patterns(*STATE), dirs_exist_ok=True)
         print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure)")
 
 

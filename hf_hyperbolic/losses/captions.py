@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from hf_hyperbolic.losses.entailment_contrast import entailment_contrast
 from hf_hyperbolic.losses.info_nce import LossOutput
-from hf_hyperbolic.losses.names import entailment_contrast
 
 
 def caption_loss(

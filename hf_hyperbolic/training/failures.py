@@ -14,7 +14,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from safetensors import SafetensorError
 
-from hf_hyperbolic.data.files import replace_folder
+from hf_hyperbolic.data.files import folder_written_aside
 from hf_hyperbolic.training import workers
 from hf_hyperbolic.training.jobs import STOPPED
 from hf_hyperbolic.training.processes import end_processes
@@ -100,16 +100,12 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Raises:
         SystemExit: it could not be written; nothing is left of it, and `folder` is as it was.
     """
-    aside = folder.with_name(f"writing-{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
-        yield aside
-        replace_folder(aside, folder)
+        with folder_written_aside(folder) as aside:
+            yield aside
     except Exception as error:
         if not is_write_failure(error):
             raise
-        shutil.rmtree(aside, ignore_errors=True)
         kept = f" {folder} is as it was." if folder.exists() else ""
         raise SystemExit(not_written(folder, error, kept)) from error
 

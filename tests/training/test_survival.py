@@ -86,7 +86,9 @@ def test_killed_ten_times_at_any_moment_it_ends_with_the_same_weights(data, whol
     for folder in ("final", "best"):
         assert same(tensors(run / folder), tensors(expected / folder))
     assert losses(run) == losses(expected)
-    assert not [path for path in run.rglob("*") if path.name.startswith(("writing-", "removing-", ".old-"))]
+    assert not [
+        path for path in run.rglob("*") if path.name.startswith(("writing-", ".writing-", "removing-", ".old-"))
+    ]
 
 
 @pytest.mark.parametrize("group", [False, True])
