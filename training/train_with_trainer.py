@@ -48,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         if best is not None and Path(best).exists():
             with folder_written_aside(output / "best") as aside:
                 shutil.copytree(best, aside, ignore=shutil.ignore_patterns(*STATE), dirs_exist_ok=True)
-        print(f"done: {output / 'final'} (last step), {output / 'best'} (best validation figure)")
+        said = f", {output / 'best'} (best validation figure)" if (output / "best").exists() else ""
+        print(f"done: {output / 'final'} (last step){said}")
 
 
 if __name__ == "__main__":
