@@ -18,6 +18,7 @@ from hf_hyperbolic.data.files import folder_written_aside
 from hf_hyperbolic.training.arguments import TrainArguments
 from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.fine_tuning import restrict_training
+from hf_hyperbolic.training.processes import end_processes
 from hf_hyperbolic.training.sources import check_two_splits, load_split
 from hf_hyperbolic.training.trackers import trackers_asked_for
 from hf_hyperbolic.training.trainer import HierarchyTrainer, training_arguments
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
                 shutil.copytree(best, aside, ignore=shutil.ignore_patterns(*STATE), dirs_exist_ok=True)
         said = f", {output / 'best'} (best validation figure)" if (output / "best").exists() else ""
         print(f"done: {output / 'final'} (last step){said}")
+    end_processes(trainer.accelerator)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_name
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.gradient_cache import GradientCache
 from hf_hyperbolic.training.objective import objective
+from hf_hyperbolic.training.processes import end_processes
 from hf_hyperbolic.training.sharding import Sharding
 
 COUNT, CLASSES = 11, 3
@@ -177,8 +178,7 @@ def main(folder: Path, processes: int, sharded: bool) -> None:
             found = step(with_names, accelerator, shares)
             name = f"names-{shares[0]}-{accelerator.process_index}.safetensors"
             save_file({key: value.contiguous() for key, value in found.items()}, folder / name)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_processes(accelerator)
 
 
 if __name__ == "__main__":
