@@ -24,10 +24,10 @@ from hf_hyperbolic.losses import nt_xent_loss, vicreg_loss
 from hf_hyperbolic.training import checkpoints, workers
 from hf_hyperbolic.training.backbones import build_backbone, build_processor, freeze_unused, starts_from_scratch
 from hf_hyperbolic.training.continued import is_own
-from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
+from hf_hyperbolic.training.failures import clear_failures, whole_folder
 from hf_hyperbolic.training.feeds import worker_settings
-from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
+from hf_hyperbolic.training.milestones import Milestones
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
@@ -39,7 +39,7 @@ from hf_hyperbolic.training.pretraining import (
     two_views,
 )
 from hf_hyperbolic.training.processes import end_processes, make_accelerator
-from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
+from hf_hyperbolic.training.run_folder import METRICS, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sources import check_two_splits, load_split
 from hf_hyperbolic.training.speed import adamw, speed_up
 from hf_hyperbolic.training.step_guard import StepGuard
@@ -110,7 +110,6 @@ def main(argv: list[str] | None = None) -> None:
         pin_memory=accelerator.device.type == "cuda", generator=torch.Generator(), **worker_settings(args),
     )  # fmt: skip
 
-    stop = StopRequest()
     broken: set[str] = set()
     started = time.time()
     bar = tqdm(
@@ -124,11 +123,9 @@ def main(argv: list[str] | None = None) -> None:
             figures = validation(model)
             record(accelerator, output, figures, progress.step)
             bar.write(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-        progress.validated = progress.step
 
-    if progress.step // args.eval_steps > progress.validated // args.eval_steps:
-        validate()  # it was due when the run was told to stop, and there was no time for it
-    due = False
+    milestones = Milestones(accelerator, args, progress, [model], validate)
+    milestones.catch_up()
     prepared.train()
     for batch in workers.batches(loader):
         for group in optimizer.param_groups:
@@ -173,21 +170,7 @@ def main(argv: list[str] | None = None) -> None:
             }
             record(accelerator, output, figures, progress.step)
             bar.set_postfix(loss=f"{figures['loss']:.3f}")
-
-        finished = progress.step == args.max_steps
-        stopping = stop.agreed(accelerator) and not finished
-        # after a step that was skipped it waits: where many are, the weights may be what is wrong
-        due = due or progress.step % args.eval_steps == 0
-        now = (due and not skipped) or finished
-        if now or stopping:
-            check_weights(accelerator, [model], progress, output)
-        if now and not stopping:  # who is told to stop may have seconds left
-            validate()
-            due = False
-        if now or stopping:
-            checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints)
-        if stopping:
-            end_stopped(accelerator, progress.step)
+        milestones.after_step(skipped is not None)
     bar.close()
     if progress.skipped:
         accelerator.print(f"{progress.skipped} steps were skipped, as their loss or gradient was not finite")

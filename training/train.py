@@ -29,20 +29,20 @@ from hf_hyperbolic.training.backbones import build_model, build_processor
 from hf_hyperbolic.training.captions import SceneCaptions, load_captions, readable
 from hf_hyperbolic.training.class_phrases import ClassPhrases
 from hf_hyperbolic.training.embed_crops import embed_crops, embed_crops_and_names
-from hf_hyperbolic.training.failures import clear_failures, end_stopped, whole_folder
+from hf_hyperbolic.training.failures import clear_failures, whole_folder
 from hf_hyperbolic.training.feeds import make_feed
 from hf_hyperbolic.training.fine_tuning import check_sharded, feed_of_features, restrict_training
-from hf_hyperbolic.training.finite_weights import check_weights
 from hf_hyperbolic.training.gather import gather_embeddings, gather_nodes
 from hf_hyperbolic.training.gradient_cache import GradientCache, batch_norms
 from hf_hyperbolic.training.head_on_features import HeadOnFeatures, embed_features
 from hf_hyperbolic.training.lora import ADAPTER, merged_weights, save_adapters
+from hf_hyperbolic.training.milestones import Milestones
 from hf_hyperbolic.training.objective import objective
 from hf_hyperbolic.training.optimisation import learning_rate_factor, parameter_groups
 from hf_hyperbolic.training.precision import resolve_precision
 from hf_hyperbolic.training.pretrain_arguments import PretrainArguments
 from hf_hyperbolic.training.processes import end_processes, make_accelerator
-from hf_hyperbolic.training.run_folder import METRICS, StopRequest, keep_metrics_until, prepare_output, record
+from hf_hyperbolic.training.run_folder import METRICS, keep_metrics_until, prepare_output, record
 from hf_hyperbolic.training.sharding import Sharding
 from hf_hyperbolic.training.sources import check_two_splits, load_split
 from hf_hyperbolic.training.speed import adamw, speed_up
@@ -168,7 +168,6 @@ def main(argv: list[str] | None = None) -> None:
 
     validation = Validation(val_split, args, mean, std, int(args.image_cache_gb * 2**30), val_features)
 
-    stop = StopRequest()
     broken: set[str] = set()
     warned: set[str] = set()
     started = time.time()
@@ -193,11 +192,10 @@ def main(argv: list[str] | None = None) -> None:
             if figures["val_score"] > progress.best:
                 progress.best, progress.best_step = figures["val_score"], progress.step
                 save_model(evaluated, args, processor, output / "best", class_names)
-        progress.validated = progress.step
 
-    if progress.step // args.eval_steps > progress.validated // args.eval_steps:
-        validate()  # it was due when the run was told to stop, and there was no time for it
-    due = False
+    models = [model, average.model] if average else [model]
+    milestones = Milestones(accelerator, args, progress, models, validate, feed.position)
+    milestones.catch_up()
     prepared.train()
     for batch in feed.loader(progress.step):
         for group in optimizer.param_groups:
@@ -268,21 +266,7 @@ def main(argv: list[str] | None = None) -> None:
                 if name not in warned:
                     warned.add(name)
                     bar.write(f"step {progress.step}: {name} rests on its {bound} bound")
-
-        finished = progress.step == args.max_steps
-        stopping = stop.agreed(accelerator) and not finished
-        # after a step that was skipped it waits: where many are, the weights may be what is wrong
-        due = due or progress.step % args.eval_steps == 0
-        now = (due and not skipped) or finished
-        if now or stopping:
-            check_weights(accelerator, [model, average.model] if average else [model], progress, output)
-        if now and not stopping:  # who is told to stop may have seconds left
-            validate()
-            due = False
-        if now or stopping:
-            checkpoints.save(accelerator, output / "checkpoints", progress, args.keep_checkpoints, feed.position())
-        if stopping:
-            end_stopped(accelerator, progress.step)
+        milestones.after_step(skipped is not None)
     bar.close()
     if progress.skipped:
         accelerator.print(f"{progress.skipped} steps were skipped, as their loss or gradient was not finite")

@@ -4,6 +4,7 @@
 can still overflow, and after the last step no loss would tell.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def nonfinite_weight(model: nn.Module) -> str | None:
     return next(name for (name, _), one in zip(named, finite, strict=True) if not one)
 
 
-def check_weights(accelerator: Accelerator, models: list[nn.Module], progress: Progress, output: Path) -> None:
+def check_weights(accelerator: Accelerator, models: Sequence[nn.Module], progress: Progress, output: Path) -> None:
     """
     Every process must call it.
 

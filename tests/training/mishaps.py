@@ -18,6 +18,8 @@ import torch.utils.tensorboard  # noqa: F401  (slow to import: once, for all run
 from cpu_sharding import shard
 from forks import Run
 
+from hf_hyperbolic.training import milestones
+
 ROOT = Path(__file__).parents[2]
 # what is done to the script's module before its `main` is called
 Mishap = Callable[[ModuleType], None]
@@ -84,7 +86,7 @@ class Calls:
 def count_calls(train: ModuleType, file: Path) -> None:
     """Leaves in `file` how many calls a run makes from its loop on, and how many while it writes checkpoints."""
     everywhere, writing = Calls(), Calls()
-    _begin_with_the_loop(train, everywhere)
+    _begin_with_the_loop(everywhere)
     save, main = train.checkpoints.save, train.main
     train.checkpoints.save = writing.counting(save)
 
@@ -98,7 +100,7 @@ def count_calls(train: ModuleType, file: Path) -> None:
 
 def kill_in_the_loop(train: ModuleType, calls: int) -> None:
     """SIGKILL so many calls after the loop has begun."""
-    _begin_with_the_loop(train, Calls(calls))
+    _begin_with_the_loop(Calls(calls))
 
 
 def kill_while_writing(train: ModuleType, calls: int) -> None:
@@ -106,14 +108,14 @@ def kill_while_writing(train: ModuleType, calls: int) -> None:
     train.checkpoints.save = Calls(calls).counting(train.checkpoints.save)
 
 
-def _begin_with_the_loop(train: ModuleType, calls: Calls) -> None:
-    stop_request = train.StopRequest
+def _begin_with_the_loop(calls: Calls) -> None:
+    stop_request = milestones.StopRequest
 
     def begin():
         calls.begin()
         return stop_request()
 
-    train.StopRequest = begin
+    milestones.StopRequest = begin
 
 
 def at_steps(function: Callable, steps: set[int], instead: Callable) -> Callable:
