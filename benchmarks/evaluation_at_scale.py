@@ -8,7 +8,6 @@ and embeddings are random.
 
 import argparse
 import platform
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import processor
+from machine import peak_memory, processor
 
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.data.boxes import BoxTable
@@ -76,7 +75,7 @@ def main() -> None:
         found = function()
         minutes = scale * (time.perf_counter() - start) / 60
         total[per] += minutes
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        peak = peak_memory() * 2**20 / 1e9
         print(f"{name + ', ' + per:44}{minutes:9.2f}{peak:9.2f}", flush=True)
         return found
 

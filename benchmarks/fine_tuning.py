@@ -13,7 +13,6 @@ crop of the data, whose time the last column tells in the row of the head alone.
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import torch
 from accelerate import Accelerator
 from gradient_cache import CLASSES
 from loss_kernel import random_relations
-from machine import processor
+from machine import peak_memory, processor
 from models import BACKBONES, build
 
 from hf_hyperbolic.losses import PairMasks
@@ -110,11 +109,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, float]:
             times.append(time.perf_counter() - start)
         return min(times[1:])
 
-    found = {"trained": trained, "step": best(step)}
-    if device.type == "cuda":
-        found["peak"] = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    found = {"trained": trained, "step": best(step), "peak": peak_memory(device)}
     return {**found, "forward": best(forward)}
 
 

@@ -12,14 +12,13 @@ import argparse
 import json
 import multiprocessing
 import platform
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from machine import processor
+from machine import peak_memory, processor
 
 from hf_hyperbolic import lorentz
 from hf_hyperbolic.evaluation import parent_to_child
@@ -131,7 +130,7 @@ def in_own_process(run: Callable[..., dict[str, Any]], *arguments: int) -> dict[
 
 def _send(sender: Any, run: Callable[..., dict[str, Any]], arguments: tuple[int, ...]) -> None:
     found = run(*arguments)
-    sender.send(found | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+    sender.send(found | {"memory": peak_memory() * 2**20})
 
 
 def main() -> None:

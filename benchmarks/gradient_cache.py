@@ -12,7 +12,6 @@ forward, the default recipe's loss, and backward; its time is the best of `--ste
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import time
 import torch
 from accelerate import Accelerator
 from loss_kernel import random_relations
-from machine import processor
+from machine import peak_memory, processor
 from models import BACKBONES, build
 
 from hf_hyperbolic.encoder import normalise
@@ -64,11 +63,7 @@ def measure(args: argparse.Namespace, micro_batch_size: int) -> dict[str, float]
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {"peak": peak, "seconds": min(times[1:])}
+    return {"peak": peak_memory(device), "seconds": min(times[1:])}
 
 
 def parse() -> argparse.Namespace:

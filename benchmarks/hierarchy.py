@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from machine import processor
+from machine import peak_memory, processor
 from pyarrow import csv
 
 from hf_hyperbolic.data.boxes import BoxTable, drop_images
@@ -152,7 +152,7 @@ def measure(name: str, path: Path) -> None:
     read, read_cpu = seconds()
     hierarchy = build_hierarchy(table)
     built, built_cpu = seconds()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    peak = peak_memory() / 2**10
     print(
         f"{name:12}{table.num_boxes:12,}{path.stat().st_size / 1e6:9,.0f}{read - start:9.2f}{read_cpu - start_cpu:9.2f}"
         f"{table.num_boxes / (read - start):13,.0f}{built - read:9.2f}{built_cpu - read_cpu:9.2f}"

@@ -13,14 +13,13 @@ resident set of a process of its own. The time is the best of `--steps`, after o
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
 
 import torch
 from exterior_angle import pairwise_printed
-from machine import processor
+from machine import peak_memory, processor
 from torch import Tensor
 
 from hf_hyperbolic import lorentz
@@ -75,7 +74,7 @@ def measure(form: str, count: int, tile: int, steps: int, device: torch.device) 
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    before = peak(device)
+    before = peak_memory(device)
     times = []
     for _ in range(steps + 1):
         start = time.perf_counter()
@@ -83,14 +82,7 @@ def measure(form: str, count: int, tile: int, steps: int, device: torch.device) 
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(1000 * (time.perf_counter() - start))
-    return {"peak": peak(device) - before, "milliseconds": min(times[1:]), "loss": value}
-
-
-def peak(device: torch.device) -> float:
-    """Most memory that was held so far, in MiB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"peak": peak_memory(device) - before, "milliseconds": min(times[1:]), "loss": value}
 
 
 def in_a_process(form: str, count: int) -> dict[str, float]:

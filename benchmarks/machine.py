@@ -1,7 +1,13 @@
 """What a benchmark ran on."""
 
 import platform
+import resource
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def processor() -> str:
@@ -10,3 +16,18 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()
+
+
+def peak_memory(device: "torch.device | None" = None) -> float:
+    """Most memory held so far, in MiB: of a CUDA device, what torch allocated there; else what of this process was
+    resident."""
+    if device is not None and device.type == "cuda":
+        import torch  # not at the top: the memory of those that need no torch is measured as well
+
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux `ru_maxrss` begins at that of the process which started this one
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

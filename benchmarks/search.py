@@ -6,7 +6,6 @@ python benchmarks/search.py --quick
 
 import argparse
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 from exterior_angle import pairwise_printed
-from machine import processor
+from machine import peak_memory, processor
 from torch import Tensor
 
 from hf_hyperbolic import lorentz
@@ -89,9 +88,9 @@ def megabytes_beside_the_gallery(queries: int, length: int, k: int) -> float:
     """In this process: how much the peak of resident memory grows by a search in a gallery that is there already."""
     x, y = embeddings(queries, length)
     search(x[:2], y[:5000], 1, curvature=CURVATURE)  # what the libraries load on first use
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     search(x, y, k, curvature=CURVATURE)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_memory() - before
 
 
 def main() -> None:
