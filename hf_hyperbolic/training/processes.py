@@ -1,5 +1,7 @@
 """The processes of a run: how they are joined, and how long one waits for another."""
 
+import atexit
+import gc
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,10 +22,18 @@ def end_processes(accelerator: Accelerator) -> None:
     """
     accelerator.wait_for_everyone()
     if dist.is_available() and dist.is_initialized():
-        # A model that DDP wraps holds the group too. Were it the last to do so, it would take the group's threads down
-        # without letting go of the interpreter, for which one of them may be waiting: the process would never end.
+        # The last to let go of the group takes its threads down, and one of them may be waiting for the interpreter.
+        # A model that DDP wraps would do so without letting go of the interpreter, and the process would never end;
+        # after an interpreter that ends has begun to do so, the thread would be cut off, and the process aborted.
+        if not _ENDED:
+            atexit.register(_let_go)
         _ENDED.append(dist.group.WORLD)
     accelerator.end_training()
+
+
+def _let_go() -> None:
+    gc.collect()  # models that refer to themselves go first
+    _ENDED.clear()  # from here, Python lets go of the interpreter meanwhile
 
 
 def make_accelerator(args: RunArguments, precision: str, trackers: Sequence[str] = ("tensorboard",)) -> Accelerator:

@@ -1,6 +1,12 @@
 """The end of what processes have in common."""
 
+import gc
+import sys
+from pathlib import Path
+
+import pytest
 import torch.distributed as dist
+from launched import launched
 
 from hf_hyperbolic.training import processes
 
@@ -37,3 +43,24 @@ def test_without_a_group_nothing_is_held(monkeypatch):
     processes.end_processes(accelerator)
     assert accelerator.order == ["waited", "left"]
     assert processes._ENDED == []
+
+
+def test_at_the_end_of_the_interpreter_it_is_let_go_of_after_all_else(monkeypatch):
+    order = []
+
+    class Group(list):
+        def clear(self):
+            order.append("let go")
+
+    monkeypatch.setattr(processes, "_ENDED", Group())
+    monkeypatch.setattr(gc, "collect", lambda: order.append("collected"))
+    processes._let_go()
+    assert order == ["collected", "let go"]
+
+
+@pytest.mark.slow
+def test_an_interpreter_ends_while_a_thread_of_the_group_waits_for_it(tmp_path):
+    """It hung three times of four without the group being held, and was aborted now and then held to the last."""
+    script = Path(__file__).with_name("ending_processes.py")
+    status, printed = launched([sys.executable, str(script), str(tmp_path), "6"], seconds=200)
+    assert status == 0, printed
