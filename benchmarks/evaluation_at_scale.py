@@ -75,7 +75,7 @@ def main() -> None:
         found = function()
         minutes = scale * (time.perf_counter() - start) / 60
         total[per] += minutes
-        peak = peak_memory() * 2**20 / 1e9
+        peak = peak_memory() / 1e9
         print(f"{name + ', ' + per:44}{minutes:9.2f}{peak:9.2f}", flush=True)
         return found
 

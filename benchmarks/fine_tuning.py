@@ -109,7 +109,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, float]:
             times.append(time.perf_counter() - start)
         return min(times[1:])
 
-    found = {"trained": trained, "step": best(step), "peak": peak_memory(device)}
+    found = {"trained": trained, "step": best(step), "peak": peak_memory(device) / 2**20}
     return {**found, "forward": best(forward)}
 
 

@@ -130,7 +130,7 @@ def in_own_process(run: Callable[..., dict[str, Any]], *arguments: int) -> dict[
 
 def _send(sender: Any, run: Callable[..., dict[str, Any]], arguments: tuple[int, ...]) -> None:
     found = run(*arguments)
-    sender.send(found | {"memory": peak_memory() * 2**20})
+    sender.send(found | {"memory": peak_memory()})
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ def measure(args: argparse.Namespace, micro_batch_size: int) -> dict[str, float]
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    return {"peak": peak_memory(device), "seconds": min(times[1:])}
+    return {"peak": peak_memory(device) / 2**20, "seconds": min(times[1:])}
 
 
 def parse() -> argparse.Namespace:

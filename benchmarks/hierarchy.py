@@ -152,7 +152,7 @@ def measure(name: str, path: Path) -> None:
     read, read_cpu = seconds()
     hierarchy = build_hierarchy(table)
     built, built_cpu = seconds()
-    peak = peak_memory() / 2**10
+    peak = peak_memory() / 1e9
     print(
         f"{name:12}{table.num_boxes:12,}{path.stat().st_size / 1e6:9,.0f}{read - start:9.2f}{read_cpu - start_cpu:9.2f}"
         f"{table.num_boxes / (read - start):13,.0f}{built - read:9.2f}{built_cpu - read_cpu:9.2f}"

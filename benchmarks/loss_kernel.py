@@ -82,7 +82,7 @@ def measure(form: str, count: int, tile: int, steps: int, device: torch.device) 
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(1000 * (time.perf_counter() - start))
-    return {"peak": peak_memory(device) - before, "milliseconds": min(times[1:]), "loss": value}
+    return {"peak": (peak_memory(device) - before) / 2**20, "milliseconds": min(times[1:]), "loss": value}
 
 
 def in_a_process(form: str, count: int) -> dict[str, float]:

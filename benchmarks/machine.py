@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""What a benchmark ran on, and the memory it took."""
 
 import platform
 import resource
@@ -18,16 +18,16 @@ def processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def peak_memory(device: "torch.device | None" = None) -> float:
-    """Most memory held so far, in MiB: of a CUDA device, what torch allocated there; else what of this process was
-    resident."""
+def peak_memory(device: "torch.device | None" = None) -> int:
+    """Most bytes held so far: of a CUDA device, what torch allocated there; else what of this process was resident."""
     if device is not None and device.type == "cuda":
         import torch  # not at the top: the memory of those that need no torch is measured as well
 
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
-    if status.exists():  # on Linux `ru_maxrss` begins at that of the process which started this one
-        lines = status.read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    # on Linux `ru_maxrss` begins at that of the process which started this one
+    lines = status.read_text().splitlines() if status.exists() else []
+    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    if kibibytes:
+        return kibibytes[0] * 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)

@@ -90,7 +90,7 @@ def megabytes_beside_the_gallery(queries: int, length: int, k: int) -> float:
     search(x[:2], y[:5000], 1, curvature=CURVATURE)  # what the libraries load on first use
     before = peak_memory()
     search(x, y, k, curvature=CURVATURE)
-    return peak_memory() - before
+    return (peak_memory() - before) / 2**20
 
 
 def main() -> None:

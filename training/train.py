@@ -4,8 +4,9 @@
     accelerate launch training/train.py --data PATH                        # your photographs, COCO annotations
     accelerate launch training/train.py training/configs/clip_vit_b16.yaml # the paper's recipe
 
-The loop is all here. A batch is a function of (seed, step), so a run that was cut off goes on with `--resume` and ends
-with the same weights as one that was not.
+The loop is here; when it validates, writes checkpoints and stops is in `hf_hyperbolic.training.milestones`. A batch is
+a function of (seed, step), so a run that was cut off goes on with `--resume` and ends with the same weights as one that
+was not.
 """
 
 import math

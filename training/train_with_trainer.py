@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         if best is not None and Path(best).exists():
             with folder_written_aside(output / "best") as aside:
                 shutil.copytree(best, aside, ignore=shutil.ignore_patterns(*STATE), dirs_exist_ok=True)
-        said = f", {output / 'best'} (best validation figure)" if (output / "best").exists() else ""
-        print(f"done: {output / 'final'} (last step){said}")
+        kept = f", {output / 'best'} (best validation figure)" if (output / "best").exists() else ""
+        print(f"done: {output / 'final'} (last step){kept}")
     end_processes(trainer.accelerator)
 
 

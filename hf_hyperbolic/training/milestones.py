@@ -16,7 +16,10 @@ from hf_hyperbolic.training.run_folder import StopRequest
 
 
 class Milestones:
-    """
+    """Between two steps of a run: validation, checkpoints, the end.
+
+    From its making on SIGTERM asks the process to stop after the step it is at.
+
     Args:
         accelerator: of the run.
         args: its settings: `eval_steps`, `max_steps`, `output_dir` and `keep_checkpoints` are read.
@@ -24,6 +27,9 @@ class Milestones:
         models: whose weights are validated or saved.
         validate: the run's validation, which every process calls.
         position: where this process's feed stands (see `checkpoints.save`).
+
+    Raises:
+        ValueError: made outside the main thread.
     """
 
     def __init__(
@@ -42,10 +48,13 @@ class Milestones:
         self._due = False
 
     def catch_up(self) -> None:
-        """Validates where that was due when the run was told to stop, and there was no time for it."""
+        """Validates where that was due when the run was told to stop, and there was no time for it.
+
+        Every process must call it before the first step. It raises what `validate` does.
+        """
         every = self._args.eval_steps
         if self._progress.step // every > self._progress.validated // every:
-            self._validated()
+            self._validate_and_note()
 
     def after_step(self, skipped: bool) -> None:
         """Every process must call it after each step.
@@ -55,8 +64,8 @@ class Milestones:
                 the weights may be what is wrong.
 
         Raises:
-            SystemExit: the run was told to stop (with `failures.STOPPED`), its weights are not finite, or a checkpoint
-                could not be written.
+            SystemExit: the run was told to stop (with `jobs.STOPPED`), its weights are not finite, or a checkpoint
+                could not be written; and whatever `validate` raises.
         """
         step = self._progress.step
         finished = step == self._args.max_steps
@@ -67,13 +76,13 @@ class Milestones:
             return
         check_weights(self._accelerator, self._models, self._progress, self._output)
         if now and not stopping:  # who is told to stop may have seconds left
-            self._validated()
+            self._validate_and_note()
             self._due = False
         folder, keep = self._output / "checkpoints", self._args.keep_checkpoints
         checkpoints.save(self._accelerator, folder, self._progress, keep, self._position())
         if stopping:
             end_stopped(self._accelerator, step)
 
-    def _validated(self) -> None:
+    def _validate_and_note(self) -> None:
         self._validate()
         self._progress.validated = self._progress.step

@@ -1,4 +1,4 @@
-"""The processes of a run: how they are joined, and how long one waits for another."""
+"""The processes of a run: how they are joined, how long one waits for another, and how they part."""
 
 import atexit
 import gc
@@ -22,9 +22,10 @@ def end_processes(accelerator: Accelerator) -> None:
     """
     accelerator.wait_for_everyone()
     if dist.is_available() and dist.is_initialized():
-        # The last to let go of the group takes its threads down, and one of them may be waiting for the interpreter.
-        # A model that DDP wraps would do so without letting go of the interpreter, and the process would never end;
-        # after an interpreter that ends has begun to do so, the thread would be cut off, and the process aborted.
+        # Whoever drops the last reference to the group joins its threads, one of which may be waiting for the GIL. A
+        # model wrapped by DDP would do it holding the GIL: the process would never end. The interpreter's own cleaning
+        # would do it where no thread is given the GIL any more: the process would be aborted. So a reference is held
+        # here, and dropped at exit by Python, which releases the GIL meanwhile.
         if not _ENDED:
             atexit.register(_let_go)
         _ENDED.append(dist.group.WORLD)
@@ -32,8 +33,8 @@ def end_processes(accelerator: Accelerator) -> None:
 
 
 def _let_go() -> None:
-    gc.collect()  # models that refer to themselves go first
-    _ENDED.clear()  # from here, Python lets go of the interpreter meanwhile
+    gc.collect()  # wrapped models in reference cycles go first
+    _ENDED.clear()
 
 
 def make_accelerator(args: RunArguments, precision: str, trackers: Sequence[str] = ("tensorboard",)) -> Accelerator:

@@ -83,6 +83,20 @@ def test_a_run_that_was_cut_off_goes_on(data, tmp_path, backbones, with_trainer)
     assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in expected.items())
 
 
+def test_no_best_model_is_named_that_is_not_there(data, tmp_path, backbones, with_trainer, capsys):
+    run = tmp_path / "run"
+    given = ["--data", data, "--backbone", backbones / "clip", *SETTINGS, "--output_dir", run]
+    with_trainer(*given)
+    assert capsys.readouterr().out.endswith(f"(last step), {run / 'best'} (best validation figure)\n")
+    for name in ("final", "best"):
+        shutil.rmtree(run / name)
+    state = run / "checkpoint-4" / "trainer_state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"best_model_checkpoint": "gone/checkpoint-1"}))
+    with_trainer(*given, "--resume", "true")
+    assert not (run / "best").exists()
+    assert capsys.readouterr().out.endswith(f"done: {run / 'final'} (last step)\n")
+
+
 def test_two_processes_give_the_losses_of_one(data, tmp_path, backbones, train_as_users_do, with_trainer):
     given = ["--data", data, "--backbone", backbones / "clip", *SETTINGS, "--output_dir"]
     with_trainer(*given, tmp_path / "one")
