@@ -211,13 +211,14 @@ def write(
 ) -> str:
     """Writes table, JSON, values of every query and the report; gives the table."""
     output.mkdir(parents=True, exist_ok=True)
-    text = format_table(results)
+    measures = {each.name: each.measures for each in (system, *others)}
+    text = format_table(results, measures=measures)
     write_text(output / "table.txt", text)
     made = {
         "options": asdict(options),
         "data": data,
         "weights": system.weights_digest(),
-        "measures": {each.name: each.measures for each in (system, *others)},
+        "measures": measures,
         "results": results,
     }
     write_text(output / "results.json", json.dumps(made, indent=1))

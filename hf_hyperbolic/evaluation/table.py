@@ -8,6 +8,8 @@ from hf_hyperbolic.evaluation.captions import KS as CAPTION_KS
 from hf_hyperbolic.evaluation.figures import Figure
 from hf_hyperbolic.evaluation.ranking import k_name
 
+# name of a system -> direction ("children", "parents", "pairs") -> the measure by which it ranks
+Measures = Mapping[str, Mapping[str, str]]
 # heading, how to find the figure in a result, factor, decimals
 Column = tuple[str, Callable[[dict[str, Any], str], Figure | None], float, int]
 
@@ -115,12 +117,15 @@ def _classes_line(by_class: dict[str, Any]) -> str:
     return f"Classes by the number of images of {split} split: {', '.join(parts)}. Macro means over classes."
 
 
-def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False) -> str:
+def format_table(
+    results: Mapping[str, dict[str, Any]], intervals: bool = False, measures: Measures | None = None
+) -> str:
     """Systems x measures x main figures, with rows for chance, ceiling and those image-free oracles that a block has.
 
     Args:
         results: name of a system -> what `evaluate_embeddings` returned, all on one hierarchy.
         intervals: adds a row to each with its 95 % intervals.
+        measures: by which each system ranks `children`, `parents` and `pairs`; rows of these measures get a star.
 
     Returns:
         Blocks of text (retrieval, entailment, groups of classes, zero-shot where there is any), one line a row. Shares
@@ -141,32 +146,45 @@ def format_table(results: Mapping[str, dict[str, Any]], intervals: bool = False)
                 )
         if any(result["settings"][key] != first["settings"][key] for key in ("ks", "top_ks", "ground")):
             raise ValueError(f"{first_name!r} and {name!r} were evaluated with different cut-offs or grounds")
-    counts = first["counts"]
+    counts, own = first["counts"], measures or {}
     lines = [
         f"{counts['images']} scenes, {counts['boxes']} boxes, {counts['classes']} classes",
         "",
         "Retrieval. P>C parent to child, C>P child to parent, own: a box's own scene among the scenes.",
         "Lower is better for OT, median rank and hub (largest share of queries that one item serves in the top 10).",
         "The oracles see neither image nor query: boxes of common classes first, scenes of many classes first.",
-        *_block(results, first, _retrieval_columns(first["settings"]), "parent_to_child", intervals),
+        *_ranks_line(own),
+        *_block(results, first, _retrieval_columns(first["settings"]), "parent_to_child", intervals, own),
         "",
         "Entailment. AUC of ancestor -> descendant pairs against others, then over box -> box pairs alone;",
         "share of pairs with the parent nearer the origin. The oracles see no image.",
-        *_block(results, first, _ENTAILMENT_COLUMNS, "entailment", intervals),
-        *_class_block(results, first, intervals),
+        *_block(results, first, _ENTAILMENT_COLUMNS, "entailment", intervals, own),
+        *_class_block(results, first, intervals, own),
         *_tree_block(results, intervals),
-        *_zero_shot_block(results, first, intervals),
-        *_text_blocks(results, intervals),
+        *_zero_shot_block(results, first, intervals, own),
+        *_text_blocks(results, intervals, own),
         *(f"note: {note}" for note in first["notes"]),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _class_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool) -> list[str]:
+def _ranks_line(measures: Measures) -> list[str]:
+    """Which measure is whose own."""
+    told = []
+    for name, by in measures.items():
+        same = by["children"] == by["parents"]
+        ranks = f"by {by['children']}" if same else f"children by {by['children']}, parents by {by['parents']}"
+        told.append(f"{name} ranks {ranks}, tells pairs by {by['pairs']}")
+    return [f"* {'; '.join(told)}."] if told else []
+
+
+def _class_block(
+    results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool, own: Measures
+) -> list[str]:
     if "by_class" not in first:
         return []
     columns = _class_columns(first["settings"])
-    return ["", _classes_line(first["by_class"]), *_block(results, first, columns, "parent_to_child", intervals)]
+    return ["", _classes_line(first["by_class"]), *_block(results, first, columns, "parent_to_child", intervals, own)]
 
 
 def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[str]:
@@ -204,7 +222,9 @@ def _tree_block(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[
     ]
 
 
-def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool) -> list[str]:
+def _zero_shot_block(
+    results: Mapping[str, dict[str, Any]], first: dict[str, Any], intervals: bool, own: Measures
+) -> list[str]:
     if "zero_shot" not in first:
         return []
     about = first["zero_shot_about"]
@@ -212,12 +232,12 @@ def _zero_shot_block(results: Mapping[str, dict[str, Any]], first: dict[str, Any
         "",
         f"Zero-shot: {about['boxes']} boxes told among {about['classes']} classes by prototypes of up to "
         f"{about['shots'] or 'all'} boxes of another split, mean of {about['draws']} draws. mAP over IoU .50 to .95.",
-        *_block(results, first, _zero_shot_columns("zero_shot"), "zero_shot", intervals),
+        *_block(results, first, _zero_shot_columns("zero_shot"), "zero_shot", intervals, own),
         *(f"note: {note}" for note in zero_shot_notes(results)),
     ]
 
 
-def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool) -> list[str]:
+def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool, own: Measures) -> list[str]:
     """By the names of the classes and by captions, of the systems that have a text tower."""
     lines: list[str] = []
     for section, columns, words in (
@@ -227,7 +247,7 @@ def _text_blocks(results: Mapping[str, dict[str, Any]], intervals: bool) -> list
     ):
         having = {name: result for name, result in results.items() if section in result}
         if having:
-            lines += ["", words, *_block(having, next(iter(having.values())), columns, section, intervals)]
+            lines += ["", words, *_block(having, next(iter(having.values())), columns, section, intervals, own)]
     return lines
 
 
@@ -242,7 +262,12 @@ def zero_shot_notes(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _block(
-    results: Mapping[str, dict[str, Any]], first: dict[str, Any], columns: list[Column], section: str, intervals: bool
+    results: Mapping[str, dict[str, Any]],
+    first: dict[str, Any],
+    columns: list[Column],
+    section: str,
+    intervals: bool,
+    own: Measures,
 ) -> list[str]:
     rows = [["system", "measure", *(heading for heading, *_ in columns)]]
     known = [(_any(find, first), factor, decimals) for _, find, factor, decimals in columns]
@@ -258,7 +283,9 @@ def _block(
             if measure not in result[section]:
                 continue
             figures = [(find(result, measure), factor, decimals) for _, find, factor, decimals in columns]
-            rows.append([name, measure, *(_cell(entry, "value", factor, d) for entry, factor, d in figures)])
+            directions = ("pairs",) if section == "entailment" else ("children", "parents")
+            star = "*" if any(own.get(name, {}).get(direction) == measure for direction in directions) else ""
+            rows.append([name, measure + star, *(_cell(entry, "value", factor, d) for entry, factor, d in figures)])
             if intervals:
                 rows.append(["", "", *(_interval(entry, factor, d) for entry, factor, d in figures)])
     return _aligned(rows, head, labels=2)

@@ -270,6 +270,27 @@ def test_table_and_values_for_paired_tests(make_hierarchy, make_embeds, tmp_path
         assert difference["value"] == pytest.approx(measured, abs=1e-9)
 
 
+def test_the_measures_by_which_a_system_ranks_have_a_star(make_hierarchy, make_embeds) -> None:
+    hierarchy = make_hierarchy(0)
+    result = evaluate_embeddings(make_embeds(hierarchy, 0), hierarchy, 1.0, ["alpha", "beta", "distance"])
+    results = {"ours": result, "other": result}
+    assert "*" not in format_table(results)
+    measures = {
+        "ours": {"children": "beta", "parents": "distance", "pairs": "alpha"},
+        "other": dict.fromkeys(("children", "parents", "pairs"), "beta"),
+    }
+    retrieval, entailment, classes, _ = format_table(results, measures=measures).split("\n\n")[1:]
+    told = "* ours ranks children by beta, parents by distance, tells pairs by alpha; other ranks by beta, tells pairs"
+    assert told in retrieval
+    for block, expected in (
+        (retrieval, {("ours", "beta*"), ("ours", "distance*"), ("other", "beta*")}),
+        (entailment, {("ours", "alpha*"), ("other", "beta*")}),
+        (classes, {("ours", "beta*"), ("ours", "distance*"), ("other", "beta*")}),
+    ):
+        rows = [tuple(line.split()[:2]) for line in block.splitlines()]
+        assert {row for row in rows if row[-1:] and row[-1].endswith("*") and len(row) == 2} == expected
+
+
 def test_tables_of_different_splits_are_refused(make_hierarchy, make_embeds) -> None:
     results = {}
     for images in (6, 7):
