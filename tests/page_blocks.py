@@ -25,6 +25,7 @@ RECORDS = {
     "docs/comparison-scenes.md": "the command of record: hours",
     "docs/comparison-photographs.md": "the command of record: hours, and data of one's own",
     "docs/study-recipe.md": "the command of record: hours",
+    "docs/study-words.md": "the command of record: most of an hour",
     "docs/study-photographs.md": "the command of record: hours, and data of one's own",
     "docs/pretraining.md": "two trainings after another, and files of others",
 }

@@ -185,7 +185,7 @@ def figures_of_captions(system: System, captions: Captions, val: Hierarchy, val_
     """On the first validation images: retrieval by captions and of captions, by the model's own measures."""
     measures = {"images": system.measures["children"], "captions": system.measures["parents"]}
     lines = [f"{captions.summary()}; Recall@k in %:"]
-    captions, unread = readable_by(captions, [system])
+    captions, _, unread = readable_by(captions, [system])
     found, _ = caption_figures(system, val_embeds, val, captions, sorted({*measures.values()}))
     lines += unread
     for gallery, words in (("images", "caption to image"), ("captions", "image to caption")):

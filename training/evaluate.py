@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     held_out = load_split(args, options.split, data, format=options.format, image_folder=options.image_folder)
     hierarchy = held_out.hierarchy
     accelerator.print(f"{data}, {options.split}: {held_out.summary()}")
-    captions = None
+    captions, readers = None, list[str]()
     if options.captions:
         if system.text is None:
             raise no_text(system.name)
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
         accelerator.print(f"{data}, {options.split}: {captions.summary()}")
         made = ", made from the annotations" if data == "scenes" and options.captions == BESIDE else ""
         about_captions = [f"captions: {captions.summary()}{made}"]
-        captions, unread = readable_by(captions, [system, *others])
+        captions, readers, unread = readable_by(captions, [system, *others])
         about_captions += unread
     frequencies, note = class_frequencies_for(args, hierarchy, data, options.format, trained_on)
     if note:
@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> None:
                     called=number_phrases(hierarchy.class_names),
                 )  # fmt: skip
                 found, values = found | {"text_to_image": by_name}, values | by_name_values
-        if captions and each.text:
+        if captions and each.name in readers:
             said, more_values = caption_figures(each, embeddings[each.name], hierarchy, captions, seed=options.seed)
             found, values = found | {"captions": said}, values | more_values
             found["notes"] += about_captions

@@ -174,8 +174,8 @@ def _ranks_line(measures: Measures) -> list[str]:
     for name, by in measures.items():
         same = by["children"] == by["parents"]
         ranks = f"by {by['children']}" if same else f"children by {by['children']}, parents by {by['parents']}"
-        told.append(f"{name} ranks {ranks}, tells pairs by {by['pairs']}")
-    return [f"* {'; '.join(told)}."] if told else []
+        told.append(f"* {name} ranks {ranks} and tells pairs by {by['pairs']}.")
+    return told
 
 
 def _class_block(

@@ -143,16 +143,18 @@ def caption_batch(captions: Captions, images: int, seed: int, step: int) -> Capt
     return CaptionBatch(captions.image[drawn], phrases.tolist(), positives)
 
 
-def readable_by(captions: Captions, systems: Sequence[System]) -> tuple[Captions, list[str]]:
+def readable_by(captions: Captions, systems: Sequence[System]) -> tuple[Captions, list[str], list[str]]:
     """The captions that every text tower among the systems can read, so that all are asked the same.
 
     Returns:
-        The captions, and a line for each system on those that it alone cannot read.
+        The captions; the names of the systems that are asked, which are those with a text tower but for baselines (all
+        but the first) that can read none of the captions left; and a line for each system on what it alone cannot read.
 
     Raises:
-        ValueError: one of them can read none of those that are left.
+        ValueError: the first can read none.
     """
-    lines = []
+    lines: list[str] = []
+    readers: list[str] = []
     for system in systems:
         if system.text is None:
             continue
@@ -160,10 +162,14 @@ def readable_by(captions: Captions, systems: Sequence[System]) -> tuple[Captions
         try:
             captions, line = readable(captions, tokenizer, longest_text(model))
         except ValueError as error:
-            raise ValueError(f"{system.name}: {error}") from error
+            if system is systems[0]:
+                raise ValueError(f"{system.name}: {error}") from error
+            lines.append(f"captions: {system.name} is not asked: {error}")
+            continue
+        readers.append(system.name)
         if line:
             lines.append(f"captions: {line} ({system.name})")
-    return captions, lines
+    return captions, readers, lines
 
 
 def caption_figures(

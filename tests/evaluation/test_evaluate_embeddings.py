@@ -280,7 +280,10 @@ def test_the_measures_by_which_a_system_ranks_have_a_star(make_hierarchy, make_e
         "other": dict.fromkeys(("children", "parents", "pairs"), "beta"),
     }
     retrieval, entailment, classes, _ = format_table(results, measures=measures).split("\n\n")[1:]
-    told = "* ours ranks children by beta, parents by distance, tells pairs by alpha; other ranks by beta, tells pairs"
+    told = (
+        "* ours ranks children by beta, parents by distance and tells pairs by alpha.\n"
+        "* other ranks by beta and tells pairs by beta.\n"
+    )
     assert told in retrieval
     for block, expected in (
         (retrieval, {("ours", "beta*"), ("ours", "distance*"), ("other", "beta*")}),

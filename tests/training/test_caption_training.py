@@ -72,24 +72,37 @@ def test_captions_that_the_tower_cannot_read_are_left_out():
         readable(CAPTIONS, word_tokenizer(["zebra"]), 7)
 
 
-def test_all_systems_are_asked_by_the_captions_that_each_can_read():
-    def speaking(name, *known):
-        model = SimpleNamespace(config=SimpleNamespace(text_config=SimpleNamespace(max_position_embeddings=7)))
-        return SimpleNamespace(name=name, text=(model, word_tokenizer(known)))
+def speaking(name, *known):
+    """A system whose text tower knows some phrases."""
+    model = SimpleNamespace(config=SimpleNamespace(text_config=SimpleNamespace(max_position_embeddings=7)))
+    return SimpleNamespace(name=name, text=(model, word_tokenizer(known)))
 
+
+def test_all_systems_are_asked_by_the_captions_that_each_can_read():
     systems = [
         speaking("ours", "a red car", "two cars"), SimpleNamespace(name="CLIP's images", text=None),
         speaking("theirs", "a car"),
     ]  # fmt: skip
-    kept, lines = readable_by(CAPTIONS, systems)
+    kept, readers, lines = readable_by(CAPTIONS, systems)
+    assert readers == ["ours", "theirs"]
     assert kept.texts == ("a car", "a car")
     assert lines == [
         "captions: left out of 5 captions: 1 with words that the text tower does not know (ours)",
         "captions: left out of 4 captions: 2 with words that the text tower does not know (theirs)",
     ]
-    assert readable_by(CAPTIONS, systems[1:2]) == (CAPTIONS, [])
-    with pytest.raises(ValueError, match="mute: no caption can be read; left out of 4 captions: 4 with words"):
-        readable_by(CAPTIONS, [systems[0], speaking("mute", "zebra")])
+    assert readable_by(CAPTIONS, systems[1:2]) == (CAPTIONS, [], [])
+    with pytest.raises(ValueError, match="mute: no caption can be read; left out of 5 captions: 5 with words"):
+        readable_by(CAPTIONS, [speaking("mute", "zebra"), systems[0]])
+
+
+def test_a_baseline_that_can_read_no_caption_is_not_asked_and_takes_none_from_the_others():
+    kept, readers, lines = readable_by(CAPTIONS, [speaking("ours", "a red car", "two cars"), speaking("mute", "zebra")])
+    assert len(kept.texts) == 4
+    assert readers == ["ours"]
+    assert lines[1:] == [
+        "captions: mute is not asked: no caption can be read; left out of 4 captions: 4 with words that the text tower "
+        "does not know"
+    ]
 
 
 def test_batches_are_a_function_of_seed_and_step():
