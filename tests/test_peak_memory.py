@@ -27,5 +27,5 @@ def test_it_is_bytes_and_what_was_let_go_of_counts():
     before, with_all, after = told(
         "print(peak_memory()); held = bytes([1]) * 200 * 2**20; print(peak_memory()); del held; print(peak_memory())"
     )
-    assert 200 * 2**20 <= with_all - before < 220 * 2**20
+    assert with_all - before == pytest.approx(200 * 2**20, rel=0.05)  # the kernel counts by and large
     assert after == pytest.approx(with_all, abs=2**20)

@@ -125,7 +125,8 @@ def format_table(
     Args:
         results: name of a system -> what `evaluate_embeddings` returned, all on one hierarchy.
         intervals: adds a row to each with its 95 % intervals.
-        measures: by which each system ranks `children`, `parents` and `pairs`; rows of these measures get a star.
+        measures: by which each system ranks `children`, `parents` and `pairs`; rows of these measures get a star, and
+            of zero-shot those of the measure by which its figures are quoted.
 
     Returns:
         Blocks of text (retrieval, entailment, groups of classes, zero-shot where there is any), one line a row. Shares
@@ -172,9 +173,9 @@ def _ranks_line(measures: Measures) -> list[str]:
     """Which measure is whose own."""
     told = []
     for name, by in measures.items():
-        same = by["children"] == by["parents"]
-        ranks = f"by {by['children']}" if same else f"children by {by['children']}, parents by {by['parents']}"
-        told.append(f"* {name} ranks {ranks} and tells pairs by {by['pairs']}.")
+        down, up = by["children"], by["parents"]
+        apart = f"children (P>C, boxes, image) by {down}, parents (C>P, own, scenes, caption) by {up}"
+        told.append(f"* {name} ranks {f'by {down}' if down == up else apart} and tells pairs by {by['pairs']}.")
     return told
 
 
@@ -283,12 +284,20 @@ def _block(
             if measure not in result[section]:
                 continue
             figures = [(find(result, measure), factor, decimals) for _, find, factor, decimals in columns]
-            directions = ("pairs",) if section == "entailment" else ("children", "parents")
-            star = "*" if any(own.get(name, {}).get(direction) == measure for direction in directions) else ""
+            star = "*" if name in own and measure in _quoted(result, section, own[name]) else ""
             rows.append([name, measure + star, *(_cell(entry, "value", factor, d) for entry, factor, d in figures)])
             if intervals:
                 rows.append(["", "", *(_interval(entry, factor, d) for entry, factor, d in figures)])
     return _aligned(rows, head, labels=2)
+
+
+def _quoted(result: dict[str, Any], section: str, own: Mapping[str, str]) -> set[str]:
+    """The measures that count in a section: of zero-shot its own, as a class is told by what is nearest."""
+    if section.startswith("zero_shot"):
+        return {result["zero_shot_about"]["measure"]}
+    if section == "entailment":
+        return {own["pairs"]}
+    return {own["children"], own["parents"]}
 
 
 def _aligned(rows: list[list[str]], head: int, labels: int) -> list[str]:

@@ -148,7 +148,8 @@ def readable_by(captions: Captions, systems: Sequence[System]) -> tuple[Captions
 
     Returns:
         The captions; the names of the systems that are asked, which are those with a text tower but for baselines (all
-        but the first) that can read none of the captions left; and a line for each system on what it alone cannot read.
+        but the first) that can read none of the captions that those before them can; and a line for each system on what
+        it alone cannot read.
 
     Raises:
         ValueError: the first can read none.

@@ -281,7 +281,8 @@ def test_the_measures_by_which_a_system_ranks_have_a_star(make_hierarchy, make_e
     }
     retrieval, entailment, classes, _ = format_table(results, measures=measures).split("\n\n")[1:]
     told = (
-        "* ours ranks children by beta, parents by distance and tells pairs by alpha.\n"
+        "* ours ranks children (P>C, boxes, image) by beta, parents (C>P, own, scenes, caption) by distance and tells "
+        "pairs by alpha.\n"
         "* other ranks by beta and tells pairs by beta.\n"
     )
     assert told in retrieval

@@ -78,6 +78,19 @@ def test_table_has_a_block_only_where_there_are_figures(results, with_zero_shot)
     value = with_zero_shot["hyperbolic angle"]["zero_shot"]["beta"]["map"]["value"]
     line = next(line for line in text[text.index("Zero-shot") :].splitlines() if "  beta " in line)
     assert f"{100 * value:.1f}" in line
+
+
+def test_of_zero_shot_the_measure_that_is_quoted_has_a_star(with_zero_shot):
+    """A class is told by what is nearest, whatever a system ranks by."""
+    name, result = next(iter(with_zero_shot.items()))
+    quoted = result["zero_shot_about"]["measure"]
+    other = next(measure for measure in result["zero_shot"] if measure != quoted)
+    text = format_table({name: result}, measures={name: dict.fromkeys(("children", "parents", "pairs"), other)})
+    before, _, block = text.partition("Zero-shot: ")
+    assert f"  {other}* " in before
+    assert f"  {quoted}* " not in before
+    assert f"  {quoted}* " in block
+    assert f"  {other}* " not in block
     assert "oracle: commonest class" in text
 
 

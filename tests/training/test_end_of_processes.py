@@ -69,7 +69,7 @@ def test_garbage_is_collected_before_the_group_is_let_go_of(monkeypatch):
 
 @pytest.mark.slow
 def test_an_interpreter_ends_while_a_thread_of_the_group_waits_for_it(tmp_path):
-    """Without the group being held most runs hang here; held to the last, one of some ten is aborted."""
+    """Without the group being held most of them hang here; held to the last, some are aborted."""
     script = Path(__file__).with_name("ending_processes.py")
     status, printed = launched([sys.executable, str(script), str(tmp_path), "12"], seconds=300)
     assert status == 0, printed
