@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     progress = checkpoints.Progress(processes=accelerator.num_processes)
     peaks = [group["peak"] for group in optimizer.param_groups]
     if args.resume:
-        progress, _ = checkpoints.restore(accelerator, output)
+        progress, _ = checkpoints.restore(accelerator, output, args.max_steps)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
     if accelerator.is_main_process:

@@ -152,14 +152,9 @@ def main(argv: list[str] | None = None) -> None:
     progress = checkpoints.Progress(processes=accelerator.num_processes)
     peaks = [group["peak"] for group in optimizer.param_groups]
     if args.resume:
-        progress, position = checkpoints.restore(accelerator, output)
+        progress, position = checkpoints.restore(accelerator, output, args.max_steps)
         if position is not None:
             feed.resume(position)
-        if progress.step > args.max_steps:
-            raise SystemExit(
-                f"the newest checkpoint of {output} is of step {progress.step}, beyond --max_steps {args.max_steps}: "
-                "ask for as many steps or more, or train anew in another --output_dir"
-            )
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak  # what is asked for now, not what the checkpoint was trained with
     if accelerator.is_main_process:

@@ -143,14 +143,15 @@ def load(accelerator: Accelerator, checkpoint: Path) -> tuple[Progress, dict[str
     return progress, json.loads(position.read_text()) if position.exists() else None
 
 
-def restore(accelerator: Accelerator, output: Path) -> tuple[Progress, dict[str, Any] | None]:
+def restore(accelerator: Accelerator, output: Path, max_steps: int) -> tuple[Progress, dict[str, Any] | None]:
     """Goes on from the newest whole checkpoint of the run in `output`, as `load` does; from step 0 where there is none.
 
     A damaged one is set aside, with a warning, for the one before it. What a killed process left half done is finished
     or removed.
 
     Raises:
-        SystemExit: all checkpoints are damaged, or it is of another number of processes.
+        SystemExit: all checkpoints are damaged, or it is of another number of processes, or of a step beyond
+            `max_steps`.
     """
     found: list[Any] = [None, None]
     if accelerator.is_main_process:
@@ -165,6 +166,11 @@ def restore(accelerator: Accelerator, output: Path) -> tuple[Progress, dict[str,
         accelerator.print(f"there is no checkpoint in {output} yet: starting at step 0")
         return Progress(processes=accelerator.num_processes), None
     progress, position = load(accelerator, checkpoint)
+    if progress.step > max_steps:
+        raise SystemExit(
+            f"the newest checkpoint of {output} is of step {progress.step}, beyond --max_steps {max_steps}: ask for as "
+            "many steps or more, or train anew in another --output_dir"
+        )
     accelerator.print(f"resumed from {checkpoint}")
     return progress, position
 

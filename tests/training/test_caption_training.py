@@ -256,11 +256,13 @@ def test_validation_without_captions_ends_without_their_figures_and_with_a_model
 @pytest.mark.slow
 def test_evaluation_by_captions(fitted, whole_run, captioned, train, tmp_path):
     folder, _ = fitted
-    output = tmp_path / "evaluation"
+    output, by_names = tmp_path / "evaluation", tmp_path / "names"
+    train("--run", whole_run, "--output_dir", by_names, "--max_steps", "1", *SHORT, script="add_text.py")
     printed = train(
-        "--checkpoint", folder, "--data", captioned, "--captions", "auto", "--baselines", whole_run, "--output_dir",
-        output, "--cpu", "true", script="evaluate.py",
+        "--checkpoint", folder, "--data", captioned, "--captions", "auto", "--baselines", whole_run, by_names,
+        "--output_dir", output, "--cpu", "true", script="evaluate.py",
     )  # fmt: skip
+    assert "is not asked: no caption can be read; left out of 12 captions: 12 with words" in printed
     assert "Captions: an image by its caption" in printed
     assert "note: captions: 24 captions of 8 images, 0 images without one; left out nothing" in printed
     assert "Caption recall@10" in (output / "report.html").read_text()

@@ -30,7 +30,7 @@ def restored(accelerator, output) -> tuple[int, float]:
     """The step that is gone on from, and what the weights say that it is."""
     with torch.no_grad():
         accelerator._models[0].weight.fill_(-1)
-    progress, _ = restore(accelerator, output)
+    progress, _ = restore(accelerator, output, max_steps=10)
     return progress.step, accelerator._models[0].weight[0, 0].item()
 
 
@@ -38,6 +38,12 @@ def test_the_newest_are_kept_and_the_newest_is_gone_on_from(accelerator, tmp_pat
     saved(accelerator, tmp_path, 1, 2, 9, 10, keep=2)
     assert [path.name for path in numbered(tmp_path / "checkpoints")] == ["step-00000009", "step-00000010"]
     assert restored(accelerator, tmp_path) == (10, 10.0)
+
+
+def test_one_of_a_step_beyond_those_asked_for_is_refused(accelerator, tmp_path):
+    saved(accelerator, tmp_path, 10, 11)
+    with pytest.raises(SystemExit, match="is of step 11, beyond --max_steps 10: ask for as many steps or more"):
+        restored(accelerator, tmp_path)
 
 
 def test_without_a_checkpoint_it_starts_at_step_0(accelerator, tmp_path, capsys):
@@ -99,7 +105,7 @@ def test_a_checkpoint_without_digests_is_taken_as_it_is(accelerator, tmp_path):
     (checkpoint / "progress.json").write_text(json.dumps(written))
     assert restored(accelerator, tmp_path) == (5, 5.0)
     # where it was written the model had been validated: not once more
-    assert restore(accelerator, tmp_path)[0] == Progress(5, validated=5)
+    assert restore(accelerator, tmp_path, max_steps=5)[0] == Progress(5, validated=5)
 
 
 def test_what_cannot_be_written_leaves_the_older_ones(accelerator, tmp_path, monkeypatch):
